@@ -1,0 +1,95 @@
+"""Training of the classification networks (Sect. 3.1, Tables 3 to 6).
+
+  python -m vggjax.main --config=configs/classification.py:RUN[,PROFILE] \\
+    --workdir=runs/RUN
+
+RUN is a key of RUNS. A run that starts from another one expects it beside its
+own workdir (runs/A-256 for runs/D-256).
+
+PROFILE imagenet (the default) is the paper's: 74 epochs of batch 256 on
+ImageNet. Expected, from the paper: Table 3, e.g. A-256 29.6/10.4, D-256
+27.0/8.8 % top-1/top-5 validation error. Cost: the paper's nets took two to
+three weeks on four GPUs of 2014.
+
+PROFILE mini is a quarter of the width with 64-pixel crops, S and Q scaled by
+64/224, on a small data set. Cost: A-256 about a quarter of an hour on two CPU
+cores. README has the errors measured.
+"""
+
+from ml_collections import ConfigDict
+
+from vggjax.configs import base
+from vggjax.errors import InputError
+
+# run: (network, (S_min, S_max), initialized from, initial learning rate)
+RUNS = {
+  "A-256": ("A", (256, 256), None, 1e-2),
+  "A-LRN-256": ("A-LRN", (256, 256), None, 1e-2),
+  "B-256": ("B", (256, 256), "A-256", 1e-2),
+  "B-shallow-256": ("B-shallow", (256, 256), None, 1e-2),
+  "C-256": ("C", (256, 256), "A-256", 1e-2),
+  "C-384": ("C", (384, 384), "C-256", 1e-3),
+  "C-256-512": ("C", (256, 512), "C-384", 1e-3),
+  "D-256": ("D", (256, 256), "A-256", 1e-2),
+  "D-384": ("D", (384, 384), "D-256", 1e-3),
+  "D-256-512": ("D", (256, 512), "D-384", 1e-3),  # Rate: not in the paper.
+  "D-256-512-fc": ("D", (256, 512), "D-384", 1e-3),
+  "E-256": ("E", (256, 256), "A-256", 1e-2),
+  "E-384": ("E", (384, 384), "E-256", 1e-3),
+  "E-256-512": ("E", (256, 512), "E-384", 1e-3),
+}
+
+
+def imagenet(config: ConfigDict) -> None:
+  """The paper's settings are the base's."""
+  config.dataset.source = "imagenet2012"
+
+
+def mini(config: ConfigDict) -> None:
+  """The same recipe for small photo sets and two CPU cores."""
+  config.dataset.source = "shapes"
+  config.crop_size = 64
+  config.width = 0.25
+  config.train_scale = tuple(mini_scale(s) for s in config.train_scale)
+  # N(0, 0.01^2) makes the signal vanish at this width.
+  config.initializer = "glorot"
+  config.batch_size = 64
+  config.num_epochs = 80
+  config.split = "test"
+  config.checkpoint_every = 500
+
+
+PROFILES = {"imagenet": imagenet, "mini": mini}
+
+
+def mini_scale(scale: int) -> int:
+  """S or Q of the mini profile: 73 for 256, 110 for 384, 146 for 512."""
+  return int(scale * 64 / 224 + 0.5)
+
+
+def get_config(arguments: str = "A-256") -> ConfigDict:
+  """The config of RUN[,PROFILE].
+
+  Raises:
+    InputError: if there is no such run or profile.
+  """
+  run, _, profile = arguments.partition(",")
+  profile = profile or "imagenet"
+  if run not in RUNS:
+    raise InputError(f"run {run!r} is not one of {', '.join(RUNS)}")
+  if profile not in PROFILES:
+    raise InputError(f"profile {profile!r} is not one of {', '.join(PROFILES)}")
+  network, scale, source, learning_rate = RUNS[run]
+  config = base.get_config()
+  config.run = run
+  config.network = network
+  config.train_scale = scale
+  config.learning_rate = learning_rate
+  if source:
+    config.init_from = source
+    same_network = RUNS[source][0] == network
+    config.init_layers = "all" if same_network else "paper"
+  if run.endswith("-fc"):
+    config.train_layers = "fc"
+  PROFILES[profile](config)
+  return config

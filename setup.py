@@ -1,0 +1,62 @@
+"""Installs vggjax; configs/ and experiments/ go with it as its subpackages."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(
+  r'__version__ = "(.+)"', (ROOT / "vggjax/__init__.py").read_text()
+)[1]
+
+CORE = [
+  "absl-py>=2.1",
+  "etils[epath]>=1.9",
+  "flax>=0.12,<0.13",
+  "jax>=0.10,<0.12",
+  "ml-collections>=1.0,<2",
+  "numpy>=2.0,<3",
+  "optax>=0.2.5,<0.3",
+  "orbax-checkpoint>=0.11.30,<0.13",
+  "pillow>=11",
+  "tensorboardX>=2.6",
+  "tqdm>=4.66",
+]
+EXTRAS = {
+  "data": [
+    # tensorflow-cpu has no wheels for ARM.
+    "tensorflow-cpu>=2.20,<2.22; platform_machine == 'x86_64'",
+    "tensorflow>=2.20,<2.22; platform_machine != 'x86_64'",
+    "tensorflow-datasets>=4.9.9,<5",
+    "array-record>=0.8",
+    # tensorflow-datasets 4.9.10 imports it without requiring it.
+    "importlib-resources>=6",
+  ],
+  "plots": ["matplotlib>=3.9"],
+  "torch": ["torch==2.13.0"],
+  "test": [
+    "hypothesis>=6.100",
+    "pytest>=8",
+    "pytest-xdist>=3.5",
+    "scikit-learn>=1.5",
+  ],
+}
+EXTRAS["all"] = sorted(
+  {package for group in EXTRAS.values() for package in group}
+)
+EXTRAS["lint"] = ["import-linter>=2.1", "ruff>=0.9"]
+
+setup(
+  name="vggjax",
+  version=VERSION,
+  description="Very Deep Convolutional Networks (VGG) in JAX, all of the paper",
+  long_description=(ROOT / "README.md").read_text(),
+  long_description_content_type="text/markdown",
+  license="Apache-2.0",
+  python_requires=">=3.11",
+  packages=find_packages(include=["vggjax", "vggjax.*"]),
+  install_requires=CORE,
+  extras_require=EXTRAS,
+  entry_points={"console_scripts": ["vggjax = vggjax.cli:run"]},
+)

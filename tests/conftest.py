@@ -1,0 +1,33 @@
+"""Eight simulated CPU devices, and the real images where they are."""
+
+import os
+
+os.environ["XLA_FLAGS"] = (
+  os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+)
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from pathlib import Path
+
+import pytest
+
+REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def clothing():
+  """The folder of the clothing photographs; skips where it is missing."""
+  return _real("clothing144")
+
+
+@pytest.fixture(scope="session")
+def imagenet_images():
+  """The folder of 128 ImageNet validation images; skips where it is missing."""
+  return _real("ilsvrc2012_val128")
+
+
+def _real(name: str) -> Path:
+  path = REAL_DATA / name
+  if not path.is_dir():
+    pytest.skip(f"{name} is not on this machine")
+  return path

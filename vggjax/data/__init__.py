@@ -1,0 +1,12 @@
+"""Data: sources, preprocessing, batches; the one place with TensorFlow."""
+
+import os
+
+# Both before the import: quiet, and no warning about rounding on every start.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+import tensorflow as tf
+
+# TensorFlow only reads and decodes here: the accelerators are JAX's.
+tf.config.set_visible_devices([], "GPU")

@@ -1,0 +1,9 @@
+"""The one exception that carries a message meant for the user."""
+
+
+class InputError(Exception):
+  """Bad input: a file, a key or a value that the user can mend.
+
+  The message is one line that names what is wrong and what to do. `main` and
+  the command line print it without a traceback and exit with status 2.
+  """

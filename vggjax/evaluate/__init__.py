@@ -1,0 +1,1 @@
+"""Evaluation (Sect. 3.2)."""

@@ -1,0 +1,205 @@
+"""Dense evaluation over whole images at several scales (Sect. 3.2)."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vggjax import geometry, images
+from vggjax.errors import InputError
+from vggjax.evaluate.buckets import Buckets
+from vggjax.models.vgg import VGG
+
+SPATIAL = ("scores", "posteriors", "sum")
+
+
+def dense_posteriors(
+  model: VGG,
+  params: dict,
+  images: Sequence[np.ndarray | str | Path],
+  test_scales: int | Sequence[int],
+  *,
+  mean: Sequence[float],
+  mirror: bool = True,
+  spatial: str = "scores",
+  batch_size: int | None = None,
+  progress: bool = False,
+) -> np.ndarray:
+  """Class posteriors by dense evaluation over whole images (Sect. 3.2).
+
+  Args:
+    model: a network.
+    params: its parameters.
+    images: uint8 arrays [H, W, 3] RGB of any sizes, or paths of image files.
+    test_scales: Q in pixels, one or several; each at least the crop size.
+    mean: RGB, 0-255, what training subtracted.
+    mirror: whether to average with the mirror image's posteriors.
+    spatial: "scores": soft-max of the average of the score map; "posteriors":
+      average of the soft-max at each position; "sum": soft-max of the sum.
+    batch_size: images computed at once; None: as many as suit their size.
+    progress: whether to show a bar.
+
+  Returns:
+    float32 [N, K], averaged over the scales.
+
+  Raises:
+    InputError: on an image that cannot be read or a value outside its range.
+  """
+  scales = (test_scales,) if isinstance(test_scales, int) else test_scales
+  check_test_scales(scales, model.crop_size)
+  if not len(images):
+    raise InputError("images is empty; give at least one")
+  buckets = dense_buckets(
+    model,
+    params,
+    mean=mean,
+    mirror=mirror,
+    spatial=spatial,
+    batch_size=batch_size or 0,
+  )
+  result = buckets.map(
+    rescaled(images, scales), len(images), len(scales), progress=progress
+  )
+  return result.mean(axis=0)
+
+
+def rescaled(
+  sources: Iterable[np.ndarray | str | Path], test_scales: Sequence[int]
+) -> Iterator[tuple[int, list[np.ndarray]]]:
+  """Yields each image's index and its uint8 rescalings, decoded once."""
+  for index, source in enumerate(sources):
+    image = source
+    if not isinstance(source, np.ndarray):
+      image = images.decode(source)
+    elif source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3:
+      raise InputError(
+        f"image {index} is {source.dtype} {list(source.shape)}; it must be "
+        "uint8 [H, W, 3]"
+      )
+    yield index, [images.rescale(image, q) for q in test_scales]
+
+
+def dense_buckets(
+  model: VGG,
+  params: dict,
+  *,
+  mean: Sequence[float],
+  mirror: bool = True,
+  spatial: str = "scores",
+  **options: Any,
+) -> Buckets:
+  """What computes posteriors [K] of images, see `Buckets.map`.
+
+  Args:
+    model: a network.
+    params: its parameters.
+    mean: RGB, 0-255.
+    mirror: see `dense_posteriors`.
+    spatial: see `dense_posteriors`.
+    **options: batch_size, devices and precision of `Buckets`.
+
+  Raises:
+    InputError: on a value outside its range.
+  """
+  if spatial not in SPATIAL:
+    raise InputError(f"spatial {spatial!r} is not one of {', '.join(SPATIAL)}")
+  mean = np.asarray(mean, np.float32)
+  if mean.shape != (3,):
+    raise InputError(f"mean must be 3 numbers, R, G, B; got {mean.tolist()}")
+
+  def compute(params, batch):
+    return batch_posteriors(
+      model, params, batch, mean=mean, mirror=mirror, spatial=spatial
+    )
+
+  return Buckets(compute, params, granule=model.crop_size // 4, **options)
+
+
+def check_test_scales(test_scales: Sequence[int], crop_size: int) -> None:
+  """Raises InputError unless each Q holds at least one crop."""
+  if not len(test_scales) or min(test_scales) < crop_size:
+    raise InputError(
+      f"test_scales is {tuple(test_scales)}; it must hold one or more scales "
+      f"of at least the crop size, {crop_size}"
+    )
+
+
+def batch_posteriors(
+  model: VGG,
+  params: dict,
+  batch: dict[str, jax.Array],
+  *,
+  mean: Any,
+  mirror: bool,
+  spatial: str,
+) -> jax.Array:
+  """Posteriors of a padded batch of images (Sect. 3.2).
+
+  Args:
+    model: a network.
+    params: its parameters.
+    batch: image: uint8 [n, H, W, 3], padded at the bottom and the right;
+      sizes: int32 [n, 2], the valid height and width.
+    mean: float [3].
+    mirror: whether to average with the mirror image's posteriors.
+    spatial: see `dense_posteriors`.
+
+  Returns:
+    float32 [n, K].
+  """
+  image, sizes = batch["image"], batch["sizes"]
+  if mirror:
+    image = jnp.concatenate([image, mirrored(image, sizes)])
+    sizes = jnp.concatenate([sizes, sizes])
+  x = image.astype(model.param_dtype) - mean
+  scores, _ = model.apply({"params": params}, x, sizes)
+  result = pool_scores(
+    scores,
+    geometry.score_map_side(sizes, model.crop_size, model.pool),
+    spatial,
+  )
+  if mirror:
+    result = (result[: len(result) // 2] + result[len(result) // 2 :]) / 2
+  return result.astype(jnp.float32)
+
+
+def posterior_map(
+  model: VGG, params: dict, image: np.ndarray, *, mean: Sequence[float]
+) -> np.ndarray:
+  """The soft-max at each position of one image's score map (Sect. 3.2).
+
+  Args:
+    model: a network.
+    params: its parameters.
+    image: uint8 [H, W, 3], already rescaled.
+    mean: RGB, 0-255.
+
+  Returns:
+    float [h, w, K].
+  """
+  x = np.asarray(image, np.float32) - np.asarray(mean, np.float32)
+  scores, _ = model.apply({"params": params}, x[None])
+  return np.asarray(jax.nn.softmax(scores[0]))
+
+
+def mirrored(image: jax.Array, sizes: jax.Array) -> jax.Array:
+  """Each image flipped from left to right within its valid width."""
+  columns = sizes[:, 1:] - 1 - jnp.arange(image.shape[2])
+  columns = jnp.maximum(columns, 0)[:, None, :, None]
+  return jnp.take_along_axis(image, columns, axis=2)
+
+
+def pool_scores(scores: jax.Array, sizes: jax.Array, spatial: str) -> jax.Array:
+  """Posteriors [n, K] from score maps [n, h, w, K], zero outside `sizes`."""
+  positions = jnp.prod(sizes, axis=1, keepdims=True)
+  if spatial == "posteriors":
+    rows = jnp.arange(scores.shape[1]) < sizes[:, :1]
+    columns = jnp.arange(scores.shape[2]) < sizes[:, 1:]
+    inside = rows[:, :, None] & columns[:, None, :]
+    values = jax.nn.softmax(scores) * inside[..., None]
+    return values.sum(axis=(1, 2)) / positions
+  total = scores.sum(axis=(1, 2))
+  return jax.nn.softmax(total if spatial == "sum" else total / positions)

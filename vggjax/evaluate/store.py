@@ -1,0 +1,79 @@
+"""Posteriors on disk: computed once for each (run, protocol, Q, split)."""
+
+import dataclasses
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FOLDER = "posteriors"
+
+
+@dataclasses.dataclass(frozen=True)
+class Posteriors:
+  """What a network says about a split under one protocol at one scale.
+
+  Attributes:
+    posteriors: float32 [N, K].
+    labels: int32 [N], -1 where unknown.
+    ids: [N] strings, the examples' names.
+    about: what it was computed from and how; JSON values. Two arrays with
+      equal `about` are interchangeable.
+  """
+
+  posteriors: np.ndarray
+  labels: np.ndarray
+  ids: np.ndarray
+  about: dict[str, Any]
+
+
+def path_of(workdir: str | Path, split: str, protocol: str, scale: int) -> Path:
+  """Where an array stands, e.g. runs/D-256/posteriors/test/dense-256.npz."""
+  safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in split)
+  return Path(workdir) / FOLDER / safe / f"{protocol}-{scale}.npz"
+
+
+def save(path: str | Path, item: Posteriors) -> None:
+  """Writes an array; a killed write leaves the older file."""
+  path = Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+  with temporary.open("wb") as file:
+    np.savez(
+      file,
+      posteriors=np.asarray(item.posteriors, np.float32),
+      labels=np.asarray(item.labels, np.int32),
+      ids=np.asarray(item.ids, np.str_),
+      about=np.str_(json.dumps(item.about, sort_keys=True)),
+    )
+  os.replace(temporary, path)
+
+
+def load(path: str | Path, about: dict[str, Any]) -> Posteriors | None:
+  """Reads an array if it is there and was computed as `about` says.
+
+  Args:
+    path: of the file.
+    about: what it must have been computed from.
+
+  Returns:
+    None where the file is missing, unreadable or of something else, so that it
+    is computed again.
+  """
+  try:
+    with np.load(path, allow_pickle=False) as file:
+      found = json.loads(str(file["about"]))
+      if found != json.loads(json.dumps(about)):
+        return None
+      return Posteriors(file["posteriors"], file["labels"], file["ids"], found)
+  except (
+    FileNotFoundError,
+    zipfile.BadZipFile,
+    KeyError,
+    ValueError,
+    EOFError,
+  ):
+    return None

@@ -1,0 +1,133 @@
+"""Pictures without TensorFlow: decode, rescale, crop (Sect. 3.1, 3.2).
+
+`data/preprocess.py` does the same in TensorFlow; both give the same pixels.
+"""
+
+import io
+import os
+import warnings
+
+import numpy as np
+from PIL import Image
+
+from vggjax import geometry
+from vggjax.errors import InputError
+
+
+def decode(image: str | os.PathLike | bytes) -> np.ndarray:
+  """Decode an image file, by its content and not by its name.
+
+  CMYK, grayscale and palette images become RGB; transparency is dropped;
+  16-bit samples keep their high byte; of several frames the first is taken.
+  The orientation tag is ignored, as by the paper's tools.
+
+  Args:
+    image: a path, or the encoded bytes.
+
+  Returns:
+    uint8 [H, W, 3] RGB.
+
+  Raises:
+    InputError: if the file is missing, corrupt, truncated or not an image.
+  """
+  if isinstance(image, bytes):
+    name, file = "image bytes", io.BytesIO(image)
+  else:
+    name = file = os.fspath(image)
+  try:
+    with warnings.catch_warnings():
+      # Large, and palette with transparency: both are read all the same.
+      warnings.simplefilter("ignore")
+      with Image.open(file) as opened:
+        return _rgb(opened)
+  except FileNotFoundError as error:
+    raise InputError(f"{name}: no such image file") from error
+  except (
+    OSError,
+    SyntaxError,  # Pillow's answer to some broken PNG files.
+    ValueError,
+    Image.DecompressionBombError,
+  ) as error:
+    message = " ".join(str(error).split())
+    raise InputError(f"{name}: cannot decode the image ({message})") from error
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+  """The first frame as uint8 [H, W, 3] RGB."""
+  if image.mode.startswith("I"):  # 16-bit grayscale; Pillow would clip it.
+    high_byte = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255)
+    return np.repeat(high_byte.astype(np.uint8)[..., None], 3, axis=-1)
+  return np.array(image.convert("RGB"))
+
+
+def rescale_float(image: np.ndarray, smallest_side: int) -> np.ndarray:
+  """Rescale isotropically to the smallest side S or Q (Sect. 3.1), unrounded.
+
+  Bilinear, antialiased, with half-pixel centers. A long side of more than
+  geometry.MAX_ASPECT times S is center-cropped to that (not in the paper).
+
+  Args:
+    image: uint8 or float [H, W, 3].
+    smallest_side: S or Q, pixels, at least 1.
+
+  Returns:
+    float32 [h, w, 3], in the range of the input's values; h and w are those
+    of geometry.rescaled_size, capped by geometry.capped_window.
+  """
+  size = geometry.rescaled_size(*image.shape[:2], smallest_side)
+  offset, used = geometry.capped_window(*size)
+  # One axis at a time: the first source row and column, and the box in them.
+  starts, stops, lows, highs = [], [], [], []
+  for axis in range(2):
+    ratio = image.shape[axis] / size[axis]
+    low, high = offset[axis] * ratio, (offset[axis] + used[axis]) * ratio
+    # Pillow's box is float32: a small origin keeps its precision.
+    margin = int(max(ratio, 1.0)) + 2
+    start = max(int(low) - margin, 0)
+    starts.append(start)
+    stops.append(min(int(high) + margin + 1, image.shape[axis]))
+    lows.append(low - start)
+    highs.append(high - start)
+  part = image[starts[0] : stops[0], starts[1] : stops[1]].astype(np.float32)
+  box = (lows[1], lows[0], highs[1], highs[0])
+  channels = [
+    Image.fromarray(part[..., c]).resize(
+      (used[1], used[0]), Image.Resampling.BILINEAR, box=box
+    )
+    for c in range(3)
+  ]
+  return np.stack([np.asarray(channel) for channel in channels], axis=-1)
+
+
+def rescale(image: np.ndarray, smallest_side: int) -> np.ndarray:
+  """`rescale_float`, rounded half to even.
+
+  Args:
+    image: uint8 [H, W, 3].
+    smallest_side: S or Q, pixels, at least 1.
+
+  Returns:
+    uint8 [h, w, 3].
+  """
+  rescaled = rescale_float(image, smallest_side)
+  return np.clip(np.rint(rescaled), 0, 255).astype(np.uint8)
+
+
+def center_crop(image: np.ndarray, size: int) -> np.ndarray:
+  """The central crop; its offset is rounded down.
+
+  Args:
+    image: [H, W, ...].
+    size: side of the crop, pixels.
+
+  Returns:
+    A view [size, size, ...] of the image.
+
+  Raises:
+    ValueError: if the image is smaller than the crop.
+  """
+  height, width = image.shape[:2]
+  if not 1 <= size <= min(height, width):
+    raise ValueError(f"no crop of {size} pixels in {height} x {width}")
+  top, left = geometry.center_offset((height, width), (size, size))
+  return image[top : top + size, left : left + size]

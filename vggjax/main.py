@@ -1,0 +1,54 @@
+"""One config, one working directory, one task.
+
+python -m vggjax.main --config=configs/FILE.py:RUN,PROFILE --workdir=DIR
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from vggjax.config import parse_arguments
+from vggjax.errors import InputError
+from vggjax.tasks.evaluate import evaluate
+from vggjax.tasks.train import train
+from vggjax.train.log import NonFiniteError
+
+TASKS = {"train": train, "evaluate": evaluate}
+BAD_INPUT, DIVERGED, INTERRUPTED = 2, 3, 130
+
+
+def main(arguments: Sequence[str] | None = None, task: str = "") -> int:
+  """Runs the task that the arguments' config names.
+
+  Args:
+    arguments: --config=FILE[:ARGUMENTS] [--config.KEY=VALUE ...] --workdir=DIR;
+      None: those of the command line.
+    task: what the config's task must be; "": any.
+
+  Returns:
+    The exit status: 0, BAD_INPUT, DIVERGED or INTERRUPTED.
+  """
+  try:
+    config, workdir = parse_arguments(
+      sys.argv[1:] if arguments is None else arguments
+    )
+    if task and config.task != task:
+      raise InputError(
+        f"this config's task is {config.task}, not {task}; e.g. "
+        "configs/classification.py trains, configs/evaluation.py evaluates"
+      )
+    TASKS[config.task](config, Path(workdir))
+  except InputError as error:
+    print(f"vggjax: {error}", file=sys.stderr)
+    return BAD_INPUT
+  except NonFiniteError as error:
+    print(f"vggjax: {error}", file=sys.stderr)
+    return DIVERGED
+  except KeyboardInterrupt:
+    print("vggjax: stopped; the same command goes on", file=sys.stderr)
+    return INTERRUPTED
+  return 0
+
+
+if __name__ == "__main__":
+  sys.exit(main())

@@ -1,0 +1,45 @@
+"""Errors of classification, in percent (Sect. 4)."""
+
+import numpy as np
+
+
+def topk_error(posteriors: np.ndarray, labels: np.ndarray, k: int = 1) -> float:
+  """The share of images whose class is not among the k best (Sect. 4).
+
+  An image is wrong when k or more other classes score at least as high as its
+  own, so ties never help, nor does a NaN.
+
+  Args:
+    posteriors: float [N, K], any monotone scores.
+    labels: int [N], in [0, K).
+    k: 1 for top-1, 5 for top-5.
+
+  Returns:
+    Percent.
+
+  Raises:
+    ValueError: if the arrays do not belong together, or N is 0.
+  """
+  return float(100.0 * np.mean(topk_wrong(posteriors, labels, k)))
+
+
+def topk_wrong(
+  posteriors: np.ndarray, labels: np.ndarray, k: int = 1
+) -> np.ndarray:
+  """Whether each image is wrong in the sense of `topk_error`, bool [N]."""
+  posteriors, labels = np.asarray(posteriors), np.asarray(labels)
+  if posteriors.ndim != 2 or labels.shape != posteriors.shape[:1]:
+    raise ValueError(
+      f"posteriors {posteriors.shape} and labels {labels.shape} must be "
+      "[N, K] and [N]"
+    )
+  if not labels.size:
+    raise ValueError("there are no images to measure an error of")
+  if labels.min() < 0 or labels.max() >= posteriors.shape[1]:
+    raise ValueError(
+      f"labels must be in [0, {posteriors.shape[1]}); they are in "
+      f"[{labels.min()}, {labels.max()}]"
+    )
+  own = posteriors[np.arange(len(labels)), labels][:, None]
+  below = np.sum(posteriors < own, axis=1)
+  return below < posteriors.shape[1] - k

@@ -1,0 +1,1 @@
+"""Networks A to E (Sect. 2)."""

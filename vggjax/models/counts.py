@@ -1,0 +1,38 @@
+"""Parameter and operation counts; nothing is allocated (Table 2)."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from vggjax.models.vgg import VGG, init_params
+
+
+def param_shapes(model: VGG) -> dict:
+  """Like `init_params`, with shapes for arrays; nothing is allocated."""
+  return jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+
+
+def count_parameters(model: VGG) -> int:
+  """The number of parameters (Table 2); nothing is allocated."""
+  return sum(math.prod(a.shape) for a in jax.tree.leaves(param_shapes(model)))
+
+
+def count_macs(model: VGG, height: int, width: int) -> int:
+  """Multiply-accumulates of one image's forward pass; nothing is allocated.
+
+  Args:
+    model: a network.
+    height: of the image, pixels.
+    width: of the image, pixels.
+  """
+  params = param_shapes(model)
+  image = jax.ShapeDtypeStruct((1, height, width, 3), jnp.float32)
+  scores, outputs = jax.eval_shape(
+    lambda p, x: model.apply({"params": p}, x), params, image
+  )
+  outputs = {**outputs, "fc8": scores}
+  return sum(
+    math.prod(outputs[name].shape[1:3]) * math.prod(layer["kernel"].shape)
+    for name, layer in params.items()
+  )

@@ -1,0 +1,177 @@
+"""The layers of the networks as functions of arrays (Sect. 2.1)."""
+
+import functools
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+def max_pool(x: jax.Array, pool: str = "ceil") -> jax.Array:
+  """2x2 max-pooling with stride 2 (Sect. 2.1).
+
+  The maximum of four strided slices: on CPUs many times faster than a window
+  reduction, and its gradient is deterministic on GPUs.
+
+  Args:
+    x: [N, H, W, C].
+    pool: what becomes of an odd last row or column: "ceil" (Caffe) pools it
+      alone, "floor" (torchvision, Keras) drops it.
+
+  Returns:
+    [N, H', W', C], of x's dtype.
+  """
+  height, width = x.shape[1:3]
+  if pool == "floor":
+    x = x[:, : height // 2 * 2, : width // 2 * 2]
+  elif height % 2 or width % 2:
+    lowest = jnp.array(-jnp.inf, x.dtype)
+    odd = ((0, 0, 0), (0, height % 2, 0), (0, width % 2, 0), (0, 0, 0))
+    x = lax.pad(x, lowest, odd)
+  top = jnp.maximum(x[:, ::2, ::2], x[:, ::2, 1::2])
+  bottom = jnp.maximum(x[:, 1::2, ::2], x[:, 1::2, 1::2])
+  return jnp.maximum(top, bottom)
+
+
+def local_response_norm(x: jax.Array, variant: str = "krizhevsky") -> jax.Array:
+  """Local response normalization across channels (Krizhevsky et al., 2012).
+
+  x / (k + alpha * sum of x^2 over 5 channels)^0.75.
+
+  Args:
+    x: [..., C].
+    variant: "krizhevsky": k = 2, alpha = 1e-4; "caffe": k = 1,
+      alpha = 1e-4 / 5.
+
+  Returns:
+    An array like x.
+  """
+  k, alpha = {"krizhevsky": (2.0, 1e-4), "caffe": (1.0, 1e-4 / 5)}[variant]
+  size = 5
+  squares = jnp.square(x)
+  around = [(0, 0)] * (x.ndim - 1) + [(size // 2, size // 2)]
+  padded = jnp.pad(squares, around)
+  channels = x.shape[-1]
+  total = sum(padded[..., i : i + channels] for i in range(size))
+  return x / (k + alpha * total) ** 0.75
+
+
+def zero_outside(x: jax.Array, sizes: jax.Array | None) -> jax.Array:
+  """Sets to zero what lies outside each image's valid height and width.
+
+  Args:
+    x: [N, H, W, C].
+    sizes: int32 [N, 2], valid height and width; None: all is valid.
+
+  Returns:
+    An array like x.
+  """
+  if sizes is None:
+    return x
+  rows = jnp.arange(x.shape[1]) < sizes[:, :1]
+  columns = jnp.arange(x.shape[2]) < sizes[:, 1:]
+  inside = rows[:, :, None] & columns[:, None, :]
+  return jnp.where(inside[..., None], x, jnp.zeros((), x.dtype))
+
+
+def dropout(
+  x: jax.Array, rate: float, key: jax.Array, positions: jax.Array
+) -> jax.Array:
+  """Dropout whose mask depends on an example's place in the global batch.
+
+  So the masks are the same however the batch is split over devices, processes
+  and accumulation steps.
+
+  Args:
+    x: [N, ...].
+    rate: the probability of zeroing a unit, in [0, 1).
+    key: the step's random key.
+    positions: int32 [N], each example's position in the global batch.
+
+  Returns:
+    An array like x, the kept units scaled by 1 / (1 - rate).
+  """
+
+  def keep(position):
+    own = jax.random.fold_in(key, position)
+    return jax.random.bernoulli(own, 1.0 - rate, x.shape[1:])
+
+  kept = jax.vmap(keep)(positions)
+  return jnp.where(kept, x / (1.0 - rate), jnp.zeros((), x.dtype))
+
+
+class WindowDense(nn.Module):
+  """A fully-connected layer applied at every position of a map (Sect. 3.2).
+
+  A convolution without padding, computed as one matrix product over all
+  windows: on CPUs five times faster than the convolution.
+
+  Attributes:
+    features: output channels.
+    window: the side of the window.
+    dtype: of the computation.
+    param_dtype: of the parameters.
+    kernel_init: initializer of the kernel [window, window, C, features].
+  """
+
+  features: int
+  window: int
+  dtype: jnp.dtype
+  param_dtype: jnp.dtype
+  kernel_init: Callable
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [N, h, w, C] to [N, h - window + 1, w - window + 1, features]."""
+    side, channels = self.window, x.shape[-1]
+    shape = (side, side, channels, self.features)
+    kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
+    bias = self.param(
+      "bias", nn.initializers.zeros, (self.features,), self.param_dtype
+    )
+    matrix = kernel.astype(self.dtype).reshape(-1, self.features)
+    windows = extract_windows(x.astype(self.dtype), side)
+    return windows @ matrix + bias.astype(self.dtype)
+
+
+def extract_windows(x: jax.Array, side: int) -> jax.Array:
+  """All side x side windows of a map, each flattened in HWC order.
+
+  Args:
+    x: [N, h, w, C], h and w at least `side`.
+    side: of a window.
+
+  Returns:
+    [N, h - side + 1, w - side + 1, side * side * C].
+  """
+  if side == 1:
+    return x
+  images, height, width, channels = x.shape
+  rows, columns = height - side + 1, width - side + 1
+  if rows == columns == 1:
+    return x.reshape(images, 1, 1, side * side * channels)
+  slices = [
+    x[:, i : i + rows, j : j + columns]
+    for i in range(side)
+    for j in range(side)
+  ]
+  return jnp.concatenate(slices, axis=-1)
+
+
+INITIALIZERS = {
+  "normal": functools.partial(nn.initializers.normal),
+  "glorot": lambda std: nn.initializers.glorot_uniform(),
+}
+
+
+def kernel_initializer(name: str, std: float = 0.01) -> Callable:
+  """The random initialization of kernels (Sect. 3.1).
+
+  Args:
+    name: "normal": N(0, std^2); "glorot": Glorot & Bengio's uniform, which
+      leaves `std` unused.
+    std: the standard deviation, 0.01 in the paper.
+  """
+  return INITIALIZERS[name](std)

@@ -1,0 +1,293 @@
+"""The networks of Table 1, always fully convolutional (Sect. 2, 3.2)."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vggjax import geometry
+from vggjax.errors import InputError
+from vggjax.models import layers
+
+# Table 1: the convolutions of the five blocks as "kernel side-channels"; each
+# block ends in a max-pool. B-shallow is the net of Sect. 4.1.
+TABLE_1 = {
+  "A": ("3-64", "3-128", "3-256 3-256", "3-512 3-512", "3-512 3-512"),
+  "A-LRN": ("3-64 LRN", "3-128", "3-256 3-256", "3-512 3-512", "3-512 3-512"),
+  "B": (
+    "3-64 3-64",
+    "3-128 3-128",
+    "3-256 3-256",
+    "3-512 3-512",
+    "3-512 3-512",
+  ),
+  "B-shallow": ("5-64", "5-128", "5-256", "5-512", "5-512"),
+  "C": (
+    "3-64 3-64",
+    "3-128 3-128",
+    "3-256 3-256 1-256",
+    "3-512 3-512 1-512",
+    "3-512 3-512 1-512",
+  ),
+  "D": (
+    "3-64 3-64",
+    "3-128 3-128",
+    "3-256 3-256 3-256",
+    "3-512 3-512 3-512",
+    "3-512 3-512 3-512",
+  ),
+  "E": (
+    "3-64 3-64",
+    "3-128 3-128",
+    "3-256 3-256 3-256 3-256",
+    "3-512 3-512 3-512 3-512",
+    "3-512 3-512 3-512 3-512",
+  ),
+}
+FC_CHANNELS = 4096
+FC_LAYERS = ("fc6", "fc7", "fc8")
+NETWORKS = tuple(TABLE_1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+  """One layer of a block.
+
+  Attributes:
+    name: "conv3_2", "norm1" or "pool3".
+    kind: "conv", "lrn" or "pool".
+    kernel: the side of a convolution's kernel, else 0.
+    channels: of a convolution's output at width 1, else 0.
+  """
+
+  name: str
+  kind: str
+  kernel: int = 0
+  channels: int = 0
+
+
+def block_layers(network: str) -> tuple[Layer, ...]:
+  """The layers before fc6 in their order, read from Table 1."""
+  result = []
+  for block, text in enumerate(TABLE_1[network], start=1):
+    index = 0
+    for word in text.split():
+      if word == "LRN":
+        result.append(Layer(f"norm{block}", "lrn"))
+        continue
+      index += 1
+      kernel, channels = map(int, word.split("-"))
+      result.append(Layer(f"conv{block}_{index}", "conv", kernel, channels))
+    result.append(Layer(f"pool{block}", "pool"))
+  return tuple(result)
+
+
+class VGG(nn.Module):
+  """A network of Table 1; `create_model` checks the attributes.
+
+  Attributes:
+    network: a key of TABLE_1.
+    num_outputs: channels of fc8.
+    width: factor on every layer's channels but the last's.
+    crop_size: the training crop's side in pixels; fc6 is crop_size / 32 wide.
+    pool: "ceil" or "floor".
+    lrn: "krizhevsky" or "caffe"; only A-LRN has such a layer.
+    dropout_rate: of fc6 and fc7, in training.
+    initializer: "normal" or "glorot".
+    init_std: the standard deviation of "normal".
+    dtype: of the computation.
+  """
+
+  network: str
+  num_outputs: int = 1000
+  width: float = 1.0
+  crop_size: int = 224
+  pool: str = "ceil"
+  lrn: str = "krizhevsky"
+  dropout_rate: float = 0.5
+  initializer: str = "normal"
+  init_std: float = 0.01
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self,
+    x: jax.Array,
+    sizes: jax.Array | None = None,
+    *,
+    train: bool = False,
+    positions: jax.Array | None = None,
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Computes the class score map and every layer (Sect. 2.1, 3.2).
+
+    Args:
+      x: float [N, H, W, 3], RGB in 0-255 minus the mean, H and W at least
+        the crop size.
+      sizes: int32 [N, 2], the valid height and width of each image in a
+        padded batch; what lies outside has no effect on what lies inside.
+        None: all is valid.
+      train: whether dropout is on; needs rngs={"dropout": key}.
+      positions: int32 [N], each example's position in the global batch, for
+        dropout; None: 0, 1, ..., N - 1.
+
+    Returns:
+      The scores before the soft-max, float32 (float64 where dtype is)
+      [N, h, w, num_outputs], zero outside the valid positions; and the layers
+      by name, "conv1_1" ... "pool5", "fc6", "fc7": after the ReLU, before
+      dropout, of the compute dtype.
+    """
+    check_input(x, self.crop_size, self.pool)
+    if train and positions is None:
+      positions = jnp.arange(x.shape[0])
+    outputs = {}
+    x = layers.zero_outside(x.astype(self.dtype), sizes)
+    for layer in block_layers(self.network):
+      if layer.kind == "conv":
+        x = nn.relu(self._conv(layer)(x))
+      elif layer.kind == "lrn":
+        x = layers.local_response_norm(x, self.lrn)
+      else:
+        x = layers.max_pool(x, self.pool)
+        if sizes is not None:
+          sizes = geometry.pooled_size(sizes, self.pool, num_pools=1)
+      x = outputs[layer.name] = layers.zero_outside(x, sizes)
+
+    window = self.crop_size // 32
+    if sizes is not None:
+      sizes = sizes - window + 1
+    for name, side in (("fc6", window), ("fc7", 1)):
+      x = nn.relu(self._dense(name, side, self._channels(FC_CHANNELS))(x))
+      x = outputs[name] = layers.zero_outside(x, sizes)
+      if train and self.dropout_rate > 0:
+        key = self.make_rng("dropout")
+        x = layers.dropout(x, self.dropout_rate, key, positions)
+    scores = layers.zero_outside(
+      self._dense("fc8", 1, self.num_outputs)(x), sizes
+    )
+    return scores.astype(self.param_dtype), outputs
+
+  @property
+  def param_dtype(self) -> jnp.dtype:
+    """Of the parameters and scores: float32, or float64 where dtype is."""
+    is_double = jnp.dtype(self.dtype) == jnp.float64
+    return jnp.float64 if is_double else jnp.float32
+
+  def _channels(self, channels: int) -> int:
+    return round(channels * self.width)
+
+  def _conv(self, layer: Layer) -> nn.Module:
+    return nn.Conv(
+      self._channels(layer.channels),
+      (layer.kernel, layer.kernel),
+      padding=layer.kernel // 2,
+      dtype=self.dtype,
+      param_dtype=self.param_dtype,
+      kernel_init=layers.kernel_initializer(self.initializer, self.init_std),
+      name=layer.name,
+    )
+
+  def _dense(self, name: str, window: int, features: int) -> nn.Module:
+    return layers.WindowDense(
+      features,
+      window,
+      dtype=self.dtype,
+      param_dtype=self.param_dtype,
+      kernel_init=layers.kernel_initializer(self.initializer, self.init_std),
+      name=name,
+    )
+
+
+def check_input(x: jax.Array, crop_size: int, pool: str) -> None:
+  """Raises InputError unless x is [N, H, W, 3] and holds at least one crop."""
+  if x.ndim != 4 or x.shape[-1] != 3:
+    raise InputError(f"images must be [N, H, W, 3]; got {list(x.shape)}")
+  height, width = x.shape[1:3]
+  sides = [geometry.score_map_side(s, crop_size, pool) for s in (height, width)]
+  if min(sides) < 1:
+    raise InputError(
+      f"images of {height}x{width} pixels are smaller than the network's "
+      f"crop of {crop_size}; use a larger scale"
+    )
+
+
+def create_model(
+  network: str,
+  *,
+  num_outputs: int = 1000,
+  width: float = 1.0,
+  crop_size: int = 224,
+  pool: str = "ceil",
+  dtype: jnp.dtype = jnp.float32,
+  lrn: str = "krizhevsky",
+  dropout_rate: float = 0.5,
+  initializer: str = "normal",
+  init_std: float = 0.01,
+) -> VGG:
+  """Creates a network of Table 1; parameters come from `model.init`.
+
+  Args:
+    network: one of NETWORKS.
+    num_outputs: channels of the last layer, at least 1.
+    width: scales the channels of every layer but the last, in (0, 4].
+    crop_size: side of the training crop in pixels, a multiple of 32.
+    pool: rounding of odd sides in max-pooling, "ceil" (Caffe) or "floor".
+    dtype: of the computation: float32, bfloat16 or float64 (which needs
+      jax_enable_x64 and has float64 parameters; the others float32).
+    lrn: "krizhevsky" or "caffe", the constants of A-LRN's normalization.
+    dropout_rate: of fc6 and fc7 in training, in [0, 1).
+    initializer: "normal" (N(0, init_std^2)) or "glorot".
+    init_std: the standard deviation of "normal", above 0.
+
+  Returns:
+    A Flax module; see `VGG.__call__`.
+
+  Raises:
+    InputError: on a value outside its range.
+  """
+  choices = {
+    "network": (network, NETWORKS),
+    "pool": (pool, ("ceil", "floor")),
+    "lrn": (lrn, ("krizhevsky", "caffe")),
+    "initializer": (initializer, tuple(layers.INITIALIZERS)),
+    "dtype": (jnp.dtype(dtype).name, ("float32", "bfloat16", "float64")),
+  }
+  for name, (value, allowed) in choices.items():
+    if value not in allowed:
+      raise InputError(f"{name} {value!r} is not one of {', '.join(allowed)}")
+  ranges = {
+    "num_outputs": (num_outputs, num_outputs >= 1, "at least 1"),
+    "width": (width, 0 < width <= 4, "in (0, 4]"),
+    "width * 64": (width * 64, round(width * 64) >= 1, "at least 1 channel"),
+    "crop_size": (
+      crop_size,
+      crop_size >= 32 and crop_size % 32 == 0,
+      "a multiple of 32",
+    ),
+    "dropout_rate": (dropout_rate, 0 <= dropout_rate < 1, "in [0, 1)"),
+    "init_std": (init_std, init_std > 0, "above 0"),
+  }
+  for name, (value, holds, allowed) in ranges.items():
+    if not holds:
+      raise InputError(f"{name} is {value!r}; it must be {allowed}")
+  return VGG(
+    network=network,
+    num_outputs=num_outputs,
+    width=width,
+    crop_size=crop_size,
+    pool=pool,
+    lrn=lrn,
+    dropout_rate=dropout_rate,
+    initializer=initializer,
+    init_std=init_std,
+    dtype=jnp.dtype(dtype),
+  )
+
+
+def init_params(model: VGG, key: jax.Array) -> dict:
+  """Random parameters (Sect. 3.1): params["conv1_1"]["kernel"], ["bias"]."""
+  return model.init(key, _one_crop(model))["params"]
+
+
+def _one_crop(model: VGG) -> jax.Array:
+  return jnp.zeros((1, model.crop_size, model.crop_size, 3), model.param_dtype)

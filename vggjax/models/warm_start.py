@@ -1,0 +1,50 @@
+"""Initialization of a network from another one's parameters (Sect. 3.1)."""
+
+from collections.abc import Sequence
+
+from vggjax.errors import InputError
+from vggjax.models.vgg import FC_LAYERS
+
+# "The first four convolutional layers and the last three fully-connected
+# layers" of net A, matched by (block, index).
+PAPER_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv3_2", *FC_LAYERS)
+
+
+def warm_start(
+  params: dict, source: dict, layers: Sequence[str] | str = "paper"
+) -> dict:
+  """Replaces layers of fresh parameters by those of a trained network.
+
+  Args:
+    params: the new network's parameters by layer.
+    source: the trained network's.
+    layers: "paper": PAPER_LAYERS; "all": every layer of the new network; or
+      names of layers.
+
+  Returns:
+    Parameters of the new network; those not named are `params`' own.
+
+  Raises:
+    InputError: if a layer to copy is missing or of another shape.
+  """
+  if layers == "paper":
+    names = PAPER_LAYERS
+  elif layers == "all":
+    names = tuple(params)
+  else:
+    names = tuple(layers)
+  result = dict(params)
+  for name in names:
+    for where, tree in (("this", params), ("the source", source)):
+      if name not in tree:
+        raise InputError(f"warm start: {where} network has no layer {name}")
+    wanted = {key: tuple(a.shape) for key, a in params[name].items()}
+    found = {key: tuple(a.shape) for key, a in source[name].items()}
+    if wanted != found:
+      raise InputError(
+        f"warm start: layer {name} is {found} in the source network and "
+        f"{wanted} in this one; use the same width, crop_size and classes, "
+        "or do not copy this layer"
+      )
+    result[name] = source[name]
+  return result

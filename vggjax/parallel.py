@@ -1,0 +1,120 @@
+"""Data parallelism: the only pmap, batch sharding, device counts (Sect. 3.3).
+
+State and parameters are identical on every device; batches are split along
+their leading axis, in the order of the devices.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from vggjax.errors import InputError
+
+AXIS = "devices"
+
+
+def select_devices(count: int = 0) -> list[jax.Device]:
+  """The devices to run on.
+
+  Args:
+    count: how many; 0: all. With several processes only 0 is possible.
+
+  Raises:
+    InputError: if there are fewer.
+  """
+  devices = jax.devices()
+  if not 0 <= count <= len(devices):
+    raise InputError(
+      f"num_devices is {count}, but {len(devices)} are here; 0 takes all"
+    )
+  if count and jax.process_count() > 1:
+    raise InputError("num_devices must be 0 (all) with several processes")
+  return devices[:count] if count else devices
+
+
+def data_parallel(
+  function: Callable, devices: list[jax.Device], *, donate: bool = False
+) -> Callable:
+  """Wraps function(state, batch) -> (state, metrics) to run on all devices.
+
+  Args:
+    function: of the replicated state and one device's share of the batch;
+      both results must be the same on all devices (averaged over AXIS).
+    devices: from `select_devices`.
+    donate: whether the old state's memory is reused for the new one.
+
+  Returns:
+    A function of the state and a batch from `shard`.
+  """
+  return jax.pmap(
+    function,
+    axis_name=AXIS,
+    in_axes=(None, 0),
+    out_axes=(None, None),
+    devices=devices,
+    donate_argnums=(0,) if donate else (),
+  )
+
+
+def parallel_map(function: Callable, devices: list[jax.Device]) -> Callable:
+  """Wraps function(params, batch) -> results, one for each example.
+
+  Args:
+    function: of the replicated parameters and one device's share.
+    devices: from `select_devices`.
+
+  Returns:
+    A function of the parameters and a batch from `shard`; its result's leading
+    axes are (local devices, examples per device), see `unshard`.
+  """
+  return jax.pmap(function, axis_name=AXIS, in_axes=(None, 0), devices=devices)
+
+
+def replicate(tree: Any, devices: list[jax.Device]) -> Any:
+  """A copy of a tree on all devices, in memory that may be donated."""
+
+  def identity(tree, _):
+    return tree, ()
+
+  local = sum(d.process_index == jax.process_index() for d in devices)
+  return data_parallel(identity, devices)(tree, np.zeros(local))[0]
+
+
+def shard(batch: Any, devices: list[jax.Device]) -> Any:
+  """Splits this process's share of a batch over its devices.
+
+  Args:
+    batch: a tree of arrays [n, ...], n divisible by the local devices.
+    devices: from `select_devices`.
+
+  Returns:
+    The tree with arrays [local devices, n / local devices, ...].
+  """
+  local = sum(d.process_index == jax.process_index() for d in devices)
+  return jax.tree.map(lambda a: a.reshape(local, -1, *a.shape[1:]), batch)
+
+
+def unshard(tree: Any) -> Any:
+  """The inverse of `shard`, as NumPy arrays on the host."""
+  return jax.tree.map(
+    lambda a: a.reshape(-1, *a.shape[2:]), jax.device_get(tree)
+  )
+
+
+def to_host(tree: Any) -> Any:
+  """A replicated tree as NumPy arrays on the host."""
+  return jax.tree.map(np.asarray, jax.device_get(tree))
+
+
+def check_batch_size(
+  batch_size: int, devices: list[jax.Device], microbatches: int = 1
+) -> None:
+  """Raises InputError unless the batch splits evenly (Sect. 3.3)."""
+  parts = len(devices) * microbatches
+  if batch_size % parts:
+    raise InputError(
+      f"batch_size is {batch_size}; it must be a multiple of {parts} "
+      f"({len(devices)} devices x {microbatches} microbatches)"
+    )

@@ -1,0 +1,1 @@
+"""What `main` can do: where configs, data and computation meet."""

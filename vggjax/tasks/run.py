@@ -1,0 +1,101 @@
+"""What training and evaluation share: splits, networks and their card."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from vggjax.errors import InputError
+from vggjax.models import vgg
+
+CONFIG_FILE = "config.json"
+# What a network is made of; its card keeps them.
+NETWORK_KEYS = ("network", "width", "crop_size", "pool", "lrn")
+
+
+def note(message: str) -> None:
+  """Tells the user something that is neither a result nor an error."""
+  print(f"vggjax: {message}", file=sys.stderr, flush=True)
+
+
+def open_split(config: ConfigDict, split: str) -> Any:
+  """The data source of a split; says what was left out of it."""
+  from vggjax.data import sources
+
+  dataset = config.dataset
+  source = sources.open_source(
+    dataset.source,
+    split,
+    data_dir=dataset.data_dir or None,
+    seed=dataset.split_seed,
+    labels_csv=dataset.labels_csv,
+    class_list=dataset.class_list,
+    on_error=dataset.on_error,
+  )
+  if source.skipped:
+    note(
+      f"{len(source.skipped)} unreadable images of {split} are left out: "
+      f"{', '.join(source.skipped[:5])}"
+      f"{', ...' if len(source.skipped) > 5 else ''}"
+    )
+  return source
+
+
+def create_model(config: ConfigDict, num_outputs: int) -> vgg.VGG:
+  """The network that a config describes."""
+  return vgg.create_model(
+    **{key: config[key] for key in NETWORK_KEYS},
+    num_outputs=num_outputs,
+    dropout_rate=config.dropout_rate,
+    initializer=config.initializer,
+    init_std=config.init_std,
+    dtype=jnp.dtype(config.dtype),
+  )
+
+
+def make_card(config: ConfigDict, source: Any, mean: Any) -> dict[str, Any]:
+  """What a reader of the parameters must know; saved with them as JSON."""
+  return {
+    **{key: config[key] for key in NETWORK_KEYS},
+    "num_outputs": len(source.class_names),
+    "mean": [float(value) for value in mean],
+    "class_names": list(source.class_names),
+    "run": config.run,
+    "train_scale": list(config.train_scale),
+    "data": source.fingerprint,
+  }
+
+
+def model_of_card(card: dict[str, Any], config: ConfigDict) -> vgg.VGG:
+  """The network of saved parameters.
+
+  Raises:
+    InputError: if the config describes another one.
+  """
+  for key in NETWORK_KEYS:
+    if card[key] != config[key]:
+      raise InputError(
+        f"the workdir's network has {key} {card[key]!r}, the config "
+        f"{config[key]!r}; give the config of the run that trained it"
+      )
+  return create_model(config, card["num_outputs"])
+
+
+def check_classes(names: tuple[str, ...], card: dict[str, Any]) -> None:
+  """Raises InputError unless a split has the classes of the training set."""
+  trained = card["class_names"]
+  if list(names) != trained:
+    differing = sorted(set(names) ^ set(trained))[:3]
+    raise InputError(
+      f"the data set has {len(names)} classes, the network was trained on "
+      f"{len(trained)}; differing: {', '.join(differing) or 'their order'}"
+    )
+
+
+def workdir_of_source(name: str, workdir: Path) -> Path:
+  """The run that `init_from` names: a bare name stands beside the workdir."""
+  if "/" in name:
+    return Path(name)
+  return Path(workdir).absolute().parent / name

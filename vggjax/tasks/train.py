@@ -1,0 +1,222 @@
+"""Training of a network on a data set (Sect. 3.1)."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from vggjax import checkpoint, parallel
+from vggjax import config as configuration
+from vggjax.errors import InputError
+from vggjax.models import vgg
+from vggjax.models.warm_start import warm_start
+from vggjax.tasks import run
+from vggjax.train import log, loop, optim, step
+
+# Keys that may change when a run goes on: they do not shape what it has done.
+FREE_KEYS = {
+  "task",
+  "run",
+  "split",
+  "test_scales",
+  "test_mirror",
+  "spatial",
+  "test_batch_size",
+  "checkpoint",
+  "test_precision",
+  "num_devices",
+  "microbatches",
+  "log_every",
+  "checkpoint_every",
+  "keep_checkpoints",
+  "progress",
+  "pictures",
+  "num_epochs",
+  "num_steps",
+  "dataset.data_dir",
+}
+
+
+def train(config: ConfigDict, workdir: Path) -> None:
+  """Trains a network, or goes on with the run in the workdir."""
+  from vggjax.data import pipeline, statistics
+
+  devices = parallel.select_devices(config.num_devices)
+  parallel.check_batch_size(config.batch_size, devices, config.microbatches)
+  source = run.open_split(config, config.dataset.train_split)
+  watched = config.dataset.validation_split
+  validation = run.open_split(config, watched) if watched else None
+  claim_workdir(config, workdir)
+  measured = statistics.compute_statistics(source, progress=config.progress)
+  card = run.make_card(config, source, measured.mean)
+  if validation:
+    run.check_classes(validation.class_names, card)
+  plan = make_plan(config, source.num_examples)
+  state = create_state(config, card, workdir)
+
+  def train_batches(first_step):
+    return pipeline.train_batches(
+      source,
+      batch_size=config.batch_size,
+      crop_size=config.crop_size,
+      train_scale=tuple(config.train_scale),
+      seed=config.seed,
+      first_step=first_step,
+      mirror=config.mirror,
+      color=color_shift(config, measured),
+    )
+
+  def validation_batches():
+    return pipeline.crop_batches(
+      validation,
+      batch_size=config.batch_size,
+      crop_size=config.crop_size,
+      test_scale=sum(config.train_scale) // 2,
+    )
+
+  keep = config.keep_checkpoints
+  with checkpoint.Checkpoints(workdir, keep=keep) as checkpoints:
+    if steps := checkpoints.steps():
+      state = loop.restore(checkpoints, state, steps[-1])
+      run.note(f"{workdir} goes on from step {steps[-1]} of {plan.num_steps}")
+    with log.Log(
+      workdir,
+      first_step=int(state.step),
+      num_steps=plan.num_steps,
+      every=config.log_every,
+      batch_size=config.batch_size,
+      progress=config.progress,
+    ) as writer:
+      loop.train(
+        state,
+        plan=plan,
+        train_batches=train_batches,
+        validation_batches=validation_batches if validation else None,
+        checkpoints=checkpoints,
+        card=card,
+        log=writer,
+        devices=devices,
+      )
+  if config.pictures:
+    draw_learning_curves(config, workdir)
+  print_end(workdir)
+
+
+def make_plan(config: ConfigDict, num_examples: int) -> loop.Plan:
+  """How long to train and when to do what."""
+  from vggjax.data import pipeline
+
+  steps_per_epoch = pipeline.steps_per_epoch(num_examples, config.batch_size)
+  is_plateau = config.schedule == "plateau"
+  return loop.Plan(
+    steps_per_epoch=steps_per_epoch,
+    num_steps=config.num_steps or config.num_epochs * steps_per_epoch,
+    checkpoint_every=config.checkpoint_every,
+    learning_rate=config.learning_rate if is_plateau else None,
+    patience=config.patience,
+    min_improvement=config.min_improvement,
+    max_drops=config.max_drops,
+  )
+
+
+def create_state(
+  config: ConfigDict, card: dict[str, Any], workdir: Path
+) -> step.TrainState:
+  """The state before the first step, warm-started where the config says so."""
+  model = run.create_model(config, card["num_outputs"])
+  init_key = jax.random.key(config.seed)
+  params = parallel.to_host(vgg.init_params(model, init_key))
+  if config.init_from:
+    folder = run.workdir_of_source(config.init_from, workdir)
+    source, _, at = checkpoint.load_run(folder)
+    params = warm_start(params, source, config.init_layers)
+    run.note(f"layers {config.init_layers!r} come from {folder}, step {at}")
+  rate = config.learning_rate
+  if config.schedule == "fixed":
+    rate = optim.fixed_schedule(rate, config.boundaries)
+  optimizer = optim.sgd(
+    rate,
+    momentum=config.momentum,
+    weight_decay=config.weight_decay,
+    caffe_bias=config.caffe_bias,
+  )
+  return step.create_train_state(
+    model,
+    params,
+    optimizer,
+    mean=np.array(card["mean"]),
+    seed=config.seed,
+    train_layers=config.train_layers,
+    microbatches=config.microbatches,
+  )
+
+
+def color_shift(config: ConfigDict, measured: Any) -> Any:
+  """The pipeline's color shift, or None where it is off."""
+  from vggjax.data import pipeline
+
+  if not config.color_shift:
+    return None
+  return pipeline.ColorShift(
+    eigenvalues=measured.eigenvalues,
+    eigenvectors=measured.eigenvectors,
+    std=config.color_shift_std,
+    scaling=config.color_shift_scale,
+  )
+
+
+def claim_workdir(config: ConfigDict, workdir: Path) -> None:
+  """Creates the workdir with its config, or checks that it is this run's.
+
+  Raises:
+    InputError: if it cannot be written, or holds a run of another config.
+  """
+  path = workdir / run.CONFIG_FILE
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+      configuration.save_config(config, path)
+  except OSError as error:
+    raise InputError(
+      f"workdir {workdir} cannot be written: {error.strerror}"
+    ) from error
+  saved = configuration.load_config(path)
+  mine = configuration.flatten(config)
+  differing = [
+    f"{key} {saved.get(key)!r} there, {value!r} here"
+    for key, value in mine.items()
+    if key not in FREE_KEYS and saved.get(key) != value
+  ]
+  if differing:
+    raise InputError(
+      f"workdir {workdir} holds a run with another config: "
+      f"{'; '.join(differing)}; choose another workdir"
+    )
+
+
+def draw_learning_curves(config: ConfigDict, workdir: Path) -> None:
+  """Writes learning_curves.png, where matplotlib is installed."""
+  try:
+    from vggjax import visualize
+  except ImportError as error:
+    run.note(f"no pictures: {error}; pip install 'vggjax[plots]'")
+    return
+  path = workdir / "learning_curves.png"
+  visualize.learning_curves(log.read_metrics(workdir), path, title=config.run)
+  run.note(f"learning curves are in {path}")
+
+
+def print_end(workdir: Path) -> None:
+  """Prints the last and the best validation as the run's last line."""
+  lines = [r for r in log.read_metrics(workdir) if r["kind"] == "validation"]
+  if not lines:
+    print(f"finished {workdir}")
+    return
+  best = min(lines, key=lambda line: line["top1_error"])
+  print(
+    f"finished {workdir}: center-crop top-1 error on validation "
+    f"{lines[-1]['top1_error']:.2f} % at step {lines[-1]['step']}, "
+    f"best {best['top1_error']:.2f} % at step {best['step']}"
+  )

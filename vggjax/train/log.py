@@ -1,0 +1,171 @@
+"""What a run writes while it trains: progress bar, JSON lines, TensorBoard."""
+
+import collections
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tqdm
+from tensorboardX import SummaryWriter
+
+METRICS_FILE = "metrics.jsonl"
+# Steps whose metrics may still be under way on the devices.
+MAX_PENDING = 4
+
+
+class NonFiniteError(RuntimeError):
+  """The loss or the gradient is no longer a finite number."""
+
+
+class Log:
+  """Collects the metrics of steps without holding up the devices.
+
+  Args:
+    workdir: the run's folder.
+    first_step: the steps already done; later lines of an earlier, killed start
+      are removed.
+    num_steps: of the whole run.
+    every: steps between two lines of metrics.
+    batch_size: images a step.
+    progress: whether to show the bar.
+  """
+
+  def __init__(
+    self,
+    workdir: str | Path,
+    *,
+    first_step: int,
+    num_steps: int,
+    every: int,
+    batch_size: int,
+    progress: bool = True,
+  ):
+    self._every = every
+    self._batch_size = batch_size
+    self._pending = collections.deque()
+    self._window = []
+    self._bar = tqdm.tqdm(
+      total=num_steps,
+      initial=first_step,
+      unit="step",
+      disable=not progress,
+      dynamic_ncols=True,
+      mininterval=1.0,
+    )
+    path = Path(workdir) / METRICS_FILE
+    _drop_later_lines(path, first_step)
+    self._file = path.open("a")
+    self._board = SummaryWriter(
+      str(Path(workdir) / "tensorboard"), purge_step=first_step + 1
+    )
+    self._since = time.perf_counter()
+    self._validation_error = None
+
+  def train(self, step: int, metrics: dict[str, Any], rate: float) -> None:
+    """Notes a step's metrics, which may still be under way on the devices.
+
+    Args:
+      step: the steps done.
+      metrics: scalars on the devices.
+      rate: the learning rate of this step.
+
+    Raises:
+      NonFiniteError: if those of this or an earlier step are not finite.
+    """
+    self._pending.append((step, metrics, rate))
+    if len(self._pending) > MAX_PENDING:
+      self._settle()
+
+  def flush(self) -> None:
+    """Waits for the metrics of all steps noted; raises as `train` does."""
+    while self._pending:
+      self._settle()
+
+  def validation(self, step: int, metrics: dict[str, float]) -> None:
+    """Writes the metrics of an epoch's validation."""
+    self._validation_error = metrics["top1_error"]
+    self._write("validation", step, metrics)
+    self._since = time.perf_counter()
+
+  def restart_clock(self) -> None:
+    """Leaves what took place since the last line out of images/s."""
+    self._window = []
+    self._since = time.perf_counter()
+
+  def close(self) -> None:
+    """Closes the files and the bar."""
+    self._bar.close()
+    self._file.close()
+    self._board.close()
+
+  def __enter__(self) -> "Log":
+    return self
+
+  def __exit__(self, *_) -> None:
+    self.close()
+
+  def _settle(self) -> None:
+    step, metrics, rate = self._pending.popleft()
+    values = {k: float(v) for k, v in jax.device_get(metrics).items()}
+    for name in ("loss", "gradient_norm"):
+      if not np.isfinite(values[name]):
+        raise NonFiniteError(
+          f"the {name.replace('_', ' ')} is {values[name]} at step {step}, "
+          f"at learning rate {rate:g}; the last good checkpoint is kept: lower "
+          "learning_rate, or choose initializer=glorot for narrow networks, "
+          "and start in a new workdir"
+        )
+    self._window.append(values)
+    self._bar.update(1)
+    if step % self._every == 0:
+      self._write_window(step, rate)
+
+  def _write_window(self, step: int, rate: float) -> None:
+    elapsed = time.perf_counter() - self._since
+    means = {
+      name: float(np.mean([values[name] for values in self._window]))
+      for name in self._window[0]
+    }
+    means["learning_rate"] = rate
+    means["images_per_second"] = len(self._window) * self._batch_size / elapsed
+    self._write("train", step, means)
+    shown = {
+      "loss": f"{means['loss']:.3f}",
+      "error": f"{means['top1_error']:.1f}%",
+      "rate": f"{rate:.0e}",
+      "img/s": f"{means['images_per_second']:.0f}",
+    }
+    if self._validation_error is not None:
+      shown["val"] = f"{self._validation_error:.1f}%"
+    self._bar.set_postfix(shown, refresh=False)
+    self.restart_clock()
+
+  def _write(self, kind: str, step: int, metrics: dict[str, float]) -> None:
+    self._file.write(json.dumps({"kind": kind, "step": step, **metrics}) + "\n")
+    self._file.flush()
+    for name, value in metrics.items():
+      self._board.add_scalar(f"{kind}/{name}", value, step)
+
+
+def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:
+  """The lines of a run's metrics file; an unfinished last line is left out."""
+  path = Path(workdir) / METRICS_FILE
+  if not path.exists():
+    return []
+  lines = path.read_text().splitlines(keepends=True)
+  return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def _drop_later_lines(path: Path, step: int) -> None:
+  """Removes lines after `step`, which a killed start wrote."""
+  records = read_metrics(path.parent)
+  kept = [r for r in records if r["step"] <= step]
+  if not path.exists():
+    return
+  new = path.with_suffix(".new")
+  new.write_text("".join(json.dumps(record) + "\n" for record in kept))
+  os.replace(new, path)
