@@ -33,11 +33,13 @@ class Checkpoints:
   def __init__(self, workdir: str | Path, *, keep: int = 3, read_only=False):
     policies = ocp.checkpoint_managers
     options = ocp.CheckpointManagerOptions(
+      best_fn=_watched_error,
+      best_mode="min",
       preservation_policy=policies.AnyPreservationPolicy(
         [
           policies.LatestN(keep),
           policies.BestN(
-            get_metric_fn=lambda metrics: metrics["watched_error"],
+            get_metric_fn=_watched_error,
             reverse=True,
             n=1,
             keep_checkpoints_without_metrics=False,
@@ -50,7 +52,13 @@ class Checkpoints:
     )
     self.folder = epath.Path(workdir).expanduser().resolve() / FOLDER
     self._manager = ocp.CheckpointManager(
-      self.folder, options=options, item_names=("params", "training", "card")
+      self.folder,
+      options=options,
+      item_handlers={
+        "params": ocp.StandardCheckpointHandler(),
+        "training": ocp.StandardCheckpointHandler(),
+        "card": ocp.JsonCheckpointHandler(),
+      },
     )
 
   def steps(self) -> list[int]:
@@ -59,12 +67,8 @@ class Checkpoints:
 
   def best_step(self) -> int | None:
     """The step of the lowest watched error; the newest where none has one."""
-    best = None
-    for step in self.steps():
-      error = (self._manager.metrics(step) or {}).get("watched_error")
-      if error is not None and (best is None or error < best[0]):
-        best = error, step
-    return best[1] if best else self._manager.latest_step()
+    best = self._manager.best_step()
+    return self._manager.latest_step() if best is None else best
 
   def save(
     self,
@@ -194,6 +198,10 @@ def params_hash(params: Any) -> str:
     digest.update(header.encode())
     digest.update(array.data)
   return digest.hexdigest()
+
+
+def _watched_error(metrics: Mapping[str, float]) -> float:
+  return metrics["watched_error"]
 
 
 def _host_template(tree: Any) -> Any:

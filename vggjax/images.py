@@ -8,7 +8,7 @@ import os
 import warnings
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from vggjax import geometry
 from vggjax.errors import InputError
@@ -42,6 +42,8 @@ def decode(image: str | os.PathLike | bytes) -> np.ndarray:
         return _rgb(opened)
   except FileNotFoundError as error:
     raise InputError(f"{name}: no such image file") from error
+  except UnidentifiedImageError as error:
+    raise InputError(f"{name}: cannot decode: not an image file") from error
   except (
     OSError,
     SyntaxError,  # Pillow's answer to some broken PNG files.
@@ -49,7 +51,7 @@ def decode(image: str | os.PathLike | bytes) -> np.ndarray:
     Image.DecompressionBombError,
   ) as error:
     message = " ".join(str(error).split())
-    raise InputError(f"{name}: cannot decode the image ({message})") from error
+    raise InputError(f"{name}: cannot decode: {message}") from error
 
 
 def _rgb(image: Image.Image) -> np.ndarray:

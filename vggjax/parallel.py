@@ -4,6 +4,7 @@ State and parameters are identical on every device; batches are split along
 their leading axis, in the order of the devices.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -48,14 +49,7 @@ def data_parallel(
   Returns:
     A function of the state and a batch from `shard`.
   """
-  return jax.pmap(
-    function,
-    axis_name=AXIS,
-    in_axes=(None, 0),
-    out_axes=(None, None),
-    devices=devices,
-    donate_argnums=(0,) if donate else (),
-  )
+  return _pmap(function, (None, None), tuple(devices), donate)
 
 
 def parallel_map(function: Callable, devices: list[jax.Device]) -> Callable:
@@ -69,17 +63,35 @@ def parallel_map(function: Callable, devices: list[jax.Device]) -> Callable:
     A function of the parameters and a batch from `shard`; its result's leading
     axes are (local devices, examples per device), see `unshard`.
   """
-  return jax.pmap(function, axis_name=AXIS, in_axes=(None, 0), devices=devices)
+  return _pmap(function, 0, tuple(devices), False)
+
+
+@functools.lru_cache(maxsize=8)
+def _pmap(
+  function: Callable,
+  out_axes: Any,
+  devices: tuple[jax.Device, ...],
+  donate: bool,
+) -> Callable:
+  """The pmap; cached, so that the same function is compiled once."""
+  return jax.pmap(
+    function,
+    axis_name=AXIS,
+    in_axes=(None, 0),
+    out_axes=out_axes,
+    devices=devices,
+    donate_argnums=(0,) if donate else (),
+  )
 
 
 def replicate(tree: Any, devices: list[jax.Device]) -> Any:
   """A copy of a tree on all devices, in memory that may be donated."""
-
-  def identity(tree, _):
-    return tree, ()
-
   local = sum(d.process_index == jax.process_index() for d in devices)
-  return data_parallel(identity, devices)(tree, np.zeros(local))[0]
+  return data_parallel(_identity, devices)(tree, np.zeros(local))[0]
+
+
+def _identity(tree, _):
+  return tree, ()
 
 
 def shard(batch: Any, devices: list[jax.Device]) -> Any:

@@ -1,6 +1,7 @@
 """Labels of a flat folder of images from a CSV file."""
 
 import csv
+import itertools
 import logging
 import os
 from collections.abc import Iterable, Iterator
@@ -80,7 +81,7 @@ def list_table(
   images = sorted(
     (find(file), label) for file, label, s in rows if s in (None, split)
   )
-  for (first, _), (second, _) in zip(images, images[1:], strict=False):
+  for (first, _), (second, _) in itertools.pairwise(images):
     if first == second:
       raise InputError(f"{path}: lists {first} twice")
   if not with_column and len(images) < len(paths):

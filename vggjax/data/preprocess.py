@@ -1,22 +1,25 @@
 """One TensorFlow function per operation of the paper on images (Sect. 3.1).
 
 All randomness is stateless: what an example gets depends on (seed, epoch,
-example) alone, never on the batch size, the process or the thread. Sizes and
-offsets are int64 [2] tensors: (height, width) and (top, left), in pixels.
+example) alone, never on the batch size, the process or the thread.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from vggjax import images
+from vggjax.data.resampling import (
+  capped_window,
+  is_capped,
+  resample,
+  resample_decoded,
+  rescaled_size,
+  source_window,
+)
 from vggjax.errors import InputError
-from vggjax.geometry import MAX_ASPECT
-
-# Pixels at the edges of a partly decoded JPEG can differ from those of the
-# whole; with this margin none of them is used.
-_WINDOW_MARGIN = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,9 +77,7 @@ def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
   """A PNG by TensorFlow, and any rarer format by Pillow."""
 
   def by_pillow():
-    decoded = tf.numpy_function(
-      images.decode, [encoded], tf.uint8, stateful=False
-    )
+    decoded = tf.numpy_function(_pillow, [encoded], tf.uint8, stateful=False)
     return tf.ensure_shape(decoded, [None, None, 3])
 
   return tf.cond(
@@ -86,100 +87,9 @@ def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
   )
 
 
-def rescaled_size(size: tf.Tensor, smallest_side: tf.Tensor) -> tf.Tensor:
-  """geometry.rescaled_size: int64 [2] -> int64 [2]."""
-  smallest_side = tf.cast(smallest_side, tf.int64)
-  short = tf.reduce_min(size)
-  return (2 * size * smallest_side + short) // (2 * short)
-
-
-def capped_window(size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-  """geometry.capped_window: int64 [2] -> (offset, used size), int64 [2]."""
-  used = tf.minimum(size, MAX_ASPECT * tf.reduce_min(size))
-  return (size - used) // 2, used
-
-
-def source_window(
-  source: tf.Tensor, full: tf.Tensor, offset: tf.Tensor, size: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-  """The source pixels that a window of the rescaled image depends on.
-
-  Args:
-    source: int64 [2], the size of the source image.
-    full: int64 [2], the size of the rescaled image.
-    offset: int64 [2], the window's position in the rescaled image.
-    size: int64 [2], the window's size.
-
-  Returns:
-    The source window's start and stop, int64 [2], with a small margin.
-  """
-  ratio = tf.cast(source, tf.float64) / tf.cast(full, tf.float64)
-  support = tf.maximum(ratio, 1.0)
-  low = (tf.cast(offset, tf.float64) + 0.5) * ratio - support
-  high = (tf.cast(offset + size, tf.float64) - 0.5) * ratio + support
-  start = tf.cast(tf.floor(low), tf.int64) - _WINDOW_MARGIN
-  stop = tf.cast(tf.math.ceil(high), tf.int64) + _WINDOW_MARGIN
-  return tf.maximum(start, 0), tf.minimum(stop, source)
-
-
-def resample(
-  part: tf.Tensor,
-  start: tf.Tensor,
-  source: tf.Tensor,
-  full: tf.Tensor,
-  offset: tf.Tensor,
-  size: tf.Tensor,
-) -> tf.Tensor:
-  """A window of the rescaled image, from the source pixels it depends on.
-
-  Bilinear, antialiased, half-pixel centers; equal to rescaling the whole
-  image and cropping it.
-
-  Args:
-    part: uint8 [h, w, 3], the source window.
-    start: int64 [2], its position in the source image.
-    source, full, offset, size: as in `source_window`.
-
-  Returns:
-    float32 [*size, 3], in [0, 255], not rounded.
-  """
-  scale = tf.cast(full, tf.float64) / tf.cast(source, tf.float64)
-  # In float64 until the large numbers have canceled.
-  translation = tf.cast(start, tf.float64) * scale
-  translation -= tf.cast(offset, tf.float64)
-  return tf.raw_ops.ScaleAndTranslate(
-    images=part[None],
-    size=tf.cast(size, tf.int32),
-    scale=tf.cast(scale, tf.float32),
-    translation=tf.cast(translation, tf.float32),
-    kernel_type="triangle",
-    antialias=True,
-  )[0]
-
-
-def rescale(image: tf.Tensor, smallest_side: tf.Tensor) -> tf.Tensor:
-  """Rescale isotropically to the smallest side S or Q (Sect. 3.1).
-
-  A long side of more than MAX_ASPECT times S is center-cropped to that (not
-  in the paper).
-
-  Args:
-    image: uint8 [H, W, 3].
-    smallest_side: integer scalar, S or Q, pixels.
-
-  Returns:
-    float32 [h, w, 3], in [0, 255], not rounded.
-  """
-  source = tf.shape(image, tf.int64)[:2]
-  full = rescaled_size(source, smallest_side)
-  offset, used = capped_window(full)
-  return _resample_decoded(image, full, offset, used)
-
-
-def center_crop(image: tf.Tensor, size: int) -> tf.Tensor:
-  """The central crop [size, size, 3] of [h, w, 3]; offset rounded down."""
-  offset = (tf.shape(image)[:2] - size) // 2
-  return tf.slice(image, [offset[0], offset[1], 0], [size, size, 3])
+def _pillow(encoded: bytes | np.ndarray) -> np.ndarray:
+  # Outside of a graph TensorFlow passes a string as an array of objects.
+  return images.decode(bytes(np.asarray(encoded, object).item()))
 
 
 def to_uint8(image: tf.Tensor) -> tf.Tensor:
@@ -190,11 +100,6 @@ def to_uint8(image: tf.Tensor) -> tf.Tensor:
 def mirror(image: tf.Tensor) -> tf.Tensor:
   """The horizontal flip of [h, w, 3]."""
   return tf.reverse(image, [1])
-
-
-def is_capped(full: tf.Tensor) -> tf.Tensor:
-  """bool: whether a rescaled image of this size, int64 [2], is capped."""
-  return tf.reduce_max(full) > MAX_ASPECT * tf.reduce_min(full)
 
 
 def example_key(seed: int, epoch: tf.Tensor, example: tf.Tensor) -> tf.Tensor:
@@ -225,6 +130,45 @@ def color_shift(key: tf.Tensor, matrix: np.ndarray) -> tf.Tensor:
   return tf.linalg.matvec(tf.constant(matrix), alpha)
 
 
+def rescaled_window(
+  encoded: tf.Tensor,
+  place: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+  size: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """A window of the rescaled image, decoding no more of a JPEG than it needs.
+
+  Equal to decoding and rescaling the whole image, then cropping it.
+
+  Args:
+    encoded: string scalar, an image file.
+    place: from the size of the image, the rescaled size and the window's
+      offset in it; all int64 [2].
+    size: int64 [2], of the window.
+
+  Returns:
+    float32 [*size, 3], in [0, 255], not rounded; and the rescaled size.
+  """
+
+  def from_jpeg():
+    source = tf.cast(tf.image.extract_jpeg_shape(encoded)[:2], tf.int64)
+    full, offset = place(source)
+    start, stop = source_window(source, full, offset, size)
+    part = tf.image.decode_and_crop_jpeg(
+      encoded,
+      tf.cast(tf.concat([start, stop - start], 0), tf.int32),
+      channels=3,
+      dct_method="INTEGER_ACCURATE",
+    )
+    return resample(part, start, source, full, offset, size), full
+
+  def from_other():
+    image = _decode_other(encoded)
+    full, offset = place(tf.shape(image, tf.int64)[:2])
+    return resample_decoded(image, full, offset, size), full
+
+  return tf.cond(tf.io.is_jpeg(encoded), from_jpeg, from_other)
+
+
 def random_crop(
   encoded: tf.Tensor,
   key: tf.Tensor,
@@ -234,9 +178,6 @@ def random_crop(
   flip: bool = True,
 ) -> tuple[tf.Tensor, tf.Tensor]:
   """The training crop of one image: S, position and flip at random (3.1).
-
-  Equal to decoding and rescaling the whole image, then cropping it; but only
-  the window that the crop depends on is decoded.
 
   Args:
     encoded: string scalar, an image file.
@@ -258,30 +199,11 @@ def random_crop(
     offset, used = capped_window(full)
     return full, offset + _integer_below(draws[1:3], used - size + 1)
 
-  def from_jpeg():
-    source = tf.cast(tf.image.extract_jpeg_shape(encoded)[:2], tf.int64)
-    full, offset = place(source)
-    start, stop = source_window(source, full, offset, size)
-    part = tf.image.decode_and_crop_jpeg(
-      encoded,
-      tf.cast(tf.concat([start, stop - start], 0), tf.int32),
-      channels=3,
-      dct_method="INTEGER_ACCURATE",
-    )
-    crop = resample(part, start, source, full, offset, size)
-    return crop, is_capped(full)
-
-  def from_other():
-    image = _decode_other(encoded)
-    source = tf.shape(image, tf.int64)[:2]
-    full, offset = place(source)
-    return _resample_decoded(image, full, offset, size), is_capped(full)
-
-  crop, capped = tf.cond(tf.io.is_jpeg(encoded), from_jpeg, from_other)
+  crop, full = rescaled_window(encoded, place, size)
   if flip:
     crop = tf.cond(draws[3] < 0.5, lambda: mirror(crop), lambda: crop)
   crop = tf.ensure_shape(to_uint8(crop), [crop_size, crop_size, 3])
-  return crop, capped
+  return crop, is_capped(full)
 
 
 def _integer_below(draw: tf.Tensor, bound: int | tf.Tensor) -> tf.Tensor:
@@ -289,13 +211,3 @@ def _integer_below(draw: tf.Tensor, bound: int | tf.Tensor) -> tf.Tensor:
   bound = tf.cast(bound, tf.int64)
   drawn = tf.cast(draw * tf.cast(bound, tf.float64), tf.int64)
   return tf.minimum(drawn, bound - 1)
-
-
-def _resample_decoded(
-  image: tf.Tensor, full: tf.Tensor, offset: tf.Tensor, size: tf.Tensor
-) -> tf.Tensor:
-  """`resample` of a decoded image."""
-  source = tf.shape(image, tf.int64)[:2]
-  start, stop = source_window(source, full, offset, size)
-  part = image[start[0] : stop[0], start[1] : stop[1]]
-  return resample(part, start, source, full, offset, size)

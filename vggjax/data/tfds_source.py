@@ -9,27 +9,16 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-# Registers the project's own builders.
-import vggjax.data.datasets  # noqa: F401
 from vggjax.data.records import (
   RandomAccessSource,
   Record,
   Source,
   StreamSource,
 )
-from vggjax.errors import InputError
+from vggjax.data.tfds_builder import prepared_builder, resolve_split
 
-_ALIASES = {"validation": ("val", "valid", "dev")}
 # Features that name the image; the first one found is the id.
 _ID_FEATURES = ("file_name", "filename", "image/filename")
-_PREPARE_ERRORS = (
-  AssertionError,
-  ImportError,
-  OSError,
-  ValueError,
-  tf.errors.OpError,
-  tfds.download.DownloadError,
-)
 
 
 def open_tfds(
@@ -41,81 +30,20 @@ def open_tfds(
     InputError: if there is no such data set or split, if its files cannot be
       had, or if it has no features image and label.
   """
-  builder = _prepared_builder(spec, data_dir)
-  tfds_split = _resolve_split(spec, split, builder)
-  features = builder.info.features
-  if not (
-    isinstance(features, tfds.features.FeaturesDict)
-    and isinstance(features.get("image"), tfds.features.Image)
-    and isinstance(features.get("label"), tfds.features.ClassLabel)
-  ):
-    raise InputError(
-      f"{spec}: must have the features image and label; it has "
-      f"{', '.join(features)}"
-    )
+  builder = prepared_builder(spec, data_dir)
+  tfds_split = resolve_split(spec, split, builder)
   random_access = builder.info.file_format in (
     tfds.core.FileFormat.with_random_access()
   )
   return (TfdsRandomAccess if random_access else TfdsStream)(
     spec,
     split,
-    tuple(features["label"].names),
+    tuple(builder.info.features["label"].names),
     builder.name == "imagenet2012",
     builder,
     tfds_split,
-    next((name for name in _ID_FEATURES if name in features), ""),
+    next((name for name in _ID_FEATURES if name in builder.info.features), ""),
   )
-
-
-def _prepared_builder(
-  spec: str, data_dir: str | os.PathLike | None
-) -> tfds.core.DatasetBuilder:
-  if data_dir is not None:
-    data_dir = os.path.expanduser(os.fspath(data_dir))
-  if os.path.isdir(spec):
-    raise InputError(f"{spec}: a folder of images is opened by folder:{spec}")
-  try:
-    own = tfds.builder_cls(spec.split("/")[0]).__module__.startswith("vggjax.")
-    # Ours are small and new: give them random access.
-    options = {"file_format": "array_record"} if own else {}
-    builder = tfds.builder(spec, data_dir=data_dir, **options)
-  except (ValueError, ImportError, tf.errors.OpError) as error:
-    raise InputError(f"{spec}: {_first_line(error)}") from error
-  try:
-    builder.download_and_prepare()
-  except _PREPARE_ERRORS as error:
-    raise InputError(
-      f"{spec}: cannot prepare it in {builder.data_path}: {_first_line(error)}"
-    ) from error
-  return builder
-
-
-def _first_line(error: Exception) -> str:
-  lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-  return lines[0] if lines else type(error).__name__
-
-
-def _resolve_split(
-  spec: str, split: str, builder: tfds.core.DatasetBuilder
-) -> str:
-  """The data set's name of the split, a slice included."""
-  available = builder.info.splits
-  base, bracket, rest = split.partition("[")
-  if base not in available:
-    names = (name for name in _ALIASES.get(base, ()) if name in available)
-    base = next(names, None)
-  if base is None:
-    raise InputError(
-      f"{spec}: has no split {split!r}; it has {', '.join(available)}"
-    )
-  try:
-    # The look-up parses the slice.
-    _ = available[base + bracket + rest].num_examples
-  except (ValueError, KeyError) as error:
-    raise InputError(
-      f"{spec}: cannot read the split {split!r} ({_first_line(error)})"
-    ) from error
-  return base + bracket + rest
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -173,21 +101,22 @@ class TfdsRandomAccess(_TfdsSource, RandomAccessSource):
   @functools.cached_property
   def _data_source(self) -> Sequence[bytes]:
     return self.builder.as_data_source(
-      self.tfds_split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
+      self.tfds_split,
+      deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES,
     )
 
-  def _read_bytes(self, index: np.ndarray) -> bytes:
-    position = int(index if self.kept is None else self.kept[index])
-    return self._data_source[position]
+  def _read_bytes(self, position: np.ndarray) -> bytes:
+    return self._data_source[int(position)]
 
   def read(self, index: tf.Tensor) -> Record:
+    position = index if self.kept is None else tf.constant(self.kept)[index]
     names = {"image": tf.string, "label": tf.int64}
     if self.id_feature:
       names[self.id_feature] = tf.string
     example = tf.io.parse_single_example(
       tf.ensure_shape(
         tf.numpy_function(
-          self._read_bytes, [index], tf.string, stateful=False
+          self._read_bytes, [position], tf.string, stateful=False
         ),
         [],
       ),
@@ -196,7 +125,8 @@ class TfdsRandomAccess(_TfdsSource, RandomAccessSource):
     if self.id_feature:
       name = example[self.id_feature]
     else:
-      name = tf.strings.join([f"{self.tfds_split}/", tf.strings.as_string(index)])
+      number = tf.strings.as_string(position)
+      name = tf.strings.join([f"{self.tfds_split}/", number])
     return {
       "bytes": example["image"],
       "label": tf.cast(example["label"], tf.int32),

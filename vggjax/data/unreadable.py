@@ -28,14 +28,15 @@ def leave_out_unreadable(
 def find_unreadable(source: Source) -> list[int]:
   """The indices of the images that cannot be read or decoded."""
 
-  def decoded_index(record: Record) -> tf.Tensor:
-    with tf.control_dependencies([preprocess.decode(record["bytes"])]):
-      return tf.identity(record["index"])
+  def decoded(record: Record) -> tuple[tf.Tensor, tf.Tensor]:
+    # The sum is there so that no pixel's decoding is optimized away.
+    image = preprocess.decode(record["bytes"])
+    return record["index"], tf.reduce_sum(tf.cast(image, tf.int64))
 
-  indices = source.stream().map(
-    decoded_index, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False
+  images = source.stream().map(
+    decoded, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False
   )
   readable = np.zeros(source.num_examples, bool)
-  for some in indices.ignore_errors().batch(256).as_numpy_iterator():
-    readable[some] = True
+  for indices, _ in images.ignore_errors().batch(256).as_numpy_iterator():
+    readable[indices] = True
   return np.flatnonzero(~readable).tolist()

@@ -5,12 +5,13 @@ import math
 import jax
 import jax.numpy as jnp
 
-from vggjax.models.vgg import VGG, init_params
+from vggjax.models.vgg import VGG, one_crop
 
 
 def param_shapes(model: VGG) -> dict:
   """Like `init_params`, with shapes for arrays; nothing is allocated."""
-  return jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+  inputs = jax.eval_shape(lambda: (jax.random.key(0), one_crop(model)))
+  return jax.eval_shape(model.init, *inputs)["params"]
 
 
 def count_parameters(model: VGG) -> int:

@@ -245,12 +245,16 @@ def create_model(
   Raises:
     InputError: on a value outside its range.
   """
+  try:
+    dtype_name = jnp.dtype(dtype).name
+  except TypeError:
+    dtype_name = str(dtype)
   choices = {
     "network": (network, NETWORKS),
     "pool": (pool, ("ceil", "floor")),
     "lrn": (lrn, ("krizhevsky", "caffe")),
     "initializer": (initializer, tuple(layers.INITIALIZERS)),
-    "dtype": (jnp.dtype(dtype).name, ("float32", "bfloat16", "float64")),
+    "dtype": (dtype_name, ("float32", "bfloat16", "float64")),
   }
   for name, (value, allowed) in choices.items():
     if value not in allowed:
@@ -258,7 +262,7 @@ def create_model(
   ranges = {
     "num_outputs": (num_outputs, num_outputs >= 1, "at least 1"),
     "width": (width, 0 < width <= 4, "in (0, 4]"),
-    "width * 64": (width * 64, round(width * 64) >= 1, "at least 1 channel"),
+    "width * 64": (width * 64, width * 64 > 0.5, "above 0.5: a channel"),
     "crop_size": (
       crop_size,
       crop_size >= 32 and crop_size % 32 == 0,
@@ -285,9 +289,16 @@ def create_model(
 
 
 def init_params(model: VGG, key: jax.Array) -> dict:
-  """Random parameters (Sect. 3.1): params["conv1_1"]["kernel"], ["bias"]."""
-  return model.init(key, _one_crop(model))["params"]
+  """Random parameters (Sect. 3.1): params["conv1_1"]["kernel"], ["bias"].
+
+  Not to be traced; `counts.param_shapes` gives the shapes alone.
+  """
+  # The random numbers take five times as long to compile at the usual level.
+  options = {"xla_backend_optimization_level": 1}
+  init = jax.jit(model.init, compiler_options=options)
+  return init(key, one_crop(model))["params"]
 
 
-def _one_crop(model: VGG) -> jax.Array:
+def one_crop(model: VGG) -> jax.Array:
+  """A black image of the crop size, [1, crop_size, crop_size, 3]."""
   return jnp.zeros((1, model.crop_size, model.crop_size, 3), model.param_dtype)

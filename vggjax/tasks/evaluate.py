@@ -93,9 +93,9 @@ def compute(
     precision=config.test_precision,
   )
   ids, labels = [], []
+  examples = pipeline.rescaled_images(source, scales)
 
   def stream():
-    examples = pipeline.rescaled_images(source, scales)
     for index, name, label, versions in examples:
       ids.append(name)
       labels.append(label)
@@ -110,6 +110,7 @@ def compute(
     f"{len(work.shapes)} batch shapes; padding was "
     f"{100 * (1 - work.pixels / work.slot_pixels):.0f} % of the pixels"
   )
+  run.note_capped(examples.capped)
   return arrays, np.array(ids), np.array(labels, np.int32)
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from vggjax.errors import InputError
+from vggjax.geometry import MAX_ASPECT
 from vggjax.models import vgg
 
 CONFIG_FILE = "config.json"
@@ -41,6 +42,15 @@ def open_split(config: ConfigDict, split: str) -> Any:
       f"{', ...' if len(source.skipped) > 5 else ''}"
     )
   return source
+
+
+def note_capped(count: int) -> None:
+  """Says how many images were cut because they were too long."""
+  if count:
+    note(
+      f"{count} images were longer than {MAX_ASPECT} times their short side "
+      "and were center-cropped to that"
+    )
 
 
 def create_model(config: ConfigDict, num_outputs: int) -> vgg.VGG:

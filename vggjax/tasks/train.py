@@ -56,8 +56,10 @@ def train(config: ConfigDict, workdir: Path) -> None:
   plan = make_plan(config, source.num_examples)
   state = create_state(config, card, workdir)
 
+  passes = []
+
   def train_batches(first_step):
-    return pipeline.train_batches(
+    batches = pipeline.train_batches(
       source,
       batch_size=config.batch_size,
       crop_size=config.crop_size,
@@ -67,6 +69,8 @@ def train(config: ConfigDict, workdir: Path) -> None:
       mirror=config.mirror,
       color=color_shift(config, measured),
     )
+    passes.append(batches)
+    return batches
 
   def validation_batches():
     return pipeline.crop_batches(
@@ -99,6 +103,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
         log=writer,
         devices=devices,
       )
+  run.note_capped(sum(batches.capped for batches in passes))
   if config.pictures:
     draw_learning_curves(config, workdir)
   print_end(workdir)
@@ -126,7 +131,8 @@ def create_state(
 ) -> step.TrainState:
   """The state before the first step, warm-started where the config says so."""
   model = run.create_model(config, card["num_outputs"])
-  init_key = jax.random.key(config.seed)
+  # rbg: threefry takes XLA on CPUs ten seconds to compile for every layer.
+  init_key = jax.random.key(config.seed, impl="rbg")
   params = parallel.to_host(vgg.init_params(model, init_key))
   if config.init_from:
     folder = run.workdir_of_source(config.init_from, workdir)

@@ -71,6 +71,7 @@ def train(
     NonFiniteError: if the loss or the gradient is not finite.
   """
   run_step = parallel.data_parallel(train_step, devices, donate=True)
+  run_validation = parallel.data_parallel(validation_step, devices)
   step, rate = int(state.step), current_rate(state)
   batches = train_batches(step)
   state = parallel.replicate(state, devices)
@@ -84,10 +85,11 @@ def train(
     ends_epoch = step % plan.steps_per_epoch == 0 or step == plan.num_steps
     if ends_epoch and validation_batches is not None:
       log.flush()
-      errors = validate(state, validation_batches(), devices)
+      errors = validate(run_validation, state, validation_batches(), devices)
       log.validation(step, errors)
       error = errors["top1_error"]
-      state = _after_epoch(state, error, plan)
+      if step % plan.steps_per_epoch == 0:
+        state = _after_epoch(state, error, plan)
     if ends_epoch or step % plan.checkpoint_every == 0:
       log.flush()
       save(checkpoints, parallel.to_host(state), card, error)
@@ -99,11 +101,15 @@ def train(
 
 
 def validate(
-  state: TrainState, batches: Batches, devices: list[jax.Device]
+  run_validation: Callable,
+  state: TrainState,
+  batches: Batches,
+  devices: list[jax.Device],
 ) -> dict[str, float]:
   """Mean loss and errors (percent) over center crops (Sect. 3.1).
 
   Args:
+    run_validation: `validation_step` on all devices.
     state: on the devices or the host.
     batches: image, label and mask, each this process's share.
     devices: to run on.
@@ -111,10 +117,9 @@ def validate(
   Raises:
     NonFiniteError: if the loss is not finite.
   """
-  run_step = parallel.data_parallel(validation_step, devices)
   sums = []
   for batch in batches:
-    sums.append(run_step(state, parallel.shard(batch, devices))[1])
+    sums.append(run_validation(state, parallel.shard(batch, devices))[1])
   totals = jax.tree.map(
     lambda *parts: float(np.sum(parts)), *jax.device_get(sums)
   )

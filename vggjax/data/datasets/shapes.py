@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -48,8 +49,8 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
   """
 
   VERSION = tfds.core.Version("1.0.0")
-  RELEASE_NOTES = {"1.0.0": "First release."}
-  BUILDER_CONFIGS = [
+  RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
+  BUILDER_CONFIGS: ClassVar = [
     ShapesConfig(name="full", description="12,000 training images."),
     ShapesConfig(
       name="small",
@@ -68,7 +69,9 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
       "is_largest": np.bool_,
     }
     features = {
-      "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
+      "image": tfds.features.Image(
+        shape=(None, None, 3), encoding_format="jpeg"
+      ),
       "label": label,
       "labels": tfds.features.Sequence(label),
       "objects": tfds.features.Sequence(objects),

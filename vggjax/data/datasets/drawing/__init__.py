@@ -2,7 +2,8 @@
 
 A picture is a function of (seed, split, index): a cluttered background with
 one to three textured shapes, the largest of which names its class. Colors,
-textures, positions, rotations and scales are drawn independently of the class.
+textures, positions, rotations and scales are drawn independently of the class;
+the shapes, and the clutter, are lighter than the ground.
 
 outlines.py has the classes, scene.py what stands where, paint.py the pixels;
 `python -m drawing` (see __main__.py) writes a stream of examples, so that the

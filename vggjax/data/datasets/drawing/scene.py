@@ -49,12 +49,22 @@ def fill(contours, size):
   Returns:
     uint8 [H, W], 0-255.
   """
-  canvas = Image.new("L", (size[1] * _OVERSAMPLE, size[0] * _OVERSAMPLE))
+  points = np.concatenate(contours)
+  limit = np.array(size[::-1])
+  # Only a window around the outline is drawn at the higher resolution.
+  x0, y0 = np.clip(np.floor(points.min(0)).astype(int) - 1, 0, limit)
+  x1, y1 = np.clip(np.ceil(points.max(0)).astype(int) + 1, 0, limit)
+  mask = np.zeros(size, np.uint8)
+  if x1 <= x0 or y1 <= y0:
+    return mask
+  extent = (int(x1 - x0) * _OVERSAMPLE, int(y1 - y0) * _OVERSAMPLE)
+  canvas = Image.new("L", extent)
   pen = ImageDraw.Draw(canvas)
   for contour, ink in zip(contours, (255, 0), strict=False):
-    points = np.rint(contour * _OVERSAMPLE - 0.5).astype(int)
+    points = np.rint((contour - (x0, y0)) * _OVERSAMPLE - 0.5).astype(int)
     pen.polygon([tuple(p) for p in points.tolist()], fill=ink)
-  return np.asarray(canvas.reduce(_OVERSAMPLE))
+  mask[y0:y1, x0:x1] = canvas.reduce(_OVERSAMPLE)
+  return mask
 
 
 def tight_box(inside):

@@ -1,0 +1,82 @@
+"""vggjax.geometry against exact fractions and hand-computed cases."""
+
+import math
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vggjax import geometry
+
+sides = st.integers(1, 20_000)
+
+
+@given(sides, sides, st.integers(1, 1024))
+def test_rescaled_size_rounds_the_exact_long_side(height, width, smallest):
+  short, long = sorted((height, width))
+  exact = Fraction(long * smallest, short) + Fraction(1, 2)
+  rescaled = geometry.rescaled_size(height, width, smallest)
+  assert sorted(rescaled) == [smallest, math.floor(exact)]
+  assert rescaled[0 if height <= width else 1] == smallest
+
+
+@pytest.mark.parametrize(
+  ("source", "smallest", "rescaled"),
+  [
+    ((375, 500), 256, (256, 341)),
+    ((500, 375), 256, (341, 256)),
+    ((4, 6), 3, (3, 5)),  # 4.5 rounds up.
+    ((300, 300), 224, (224, 224)),
+    ((1, 5000), 256, (256, 1_280_000)),
+  ],
+)
+def test_rescaled_size_by_hand(source, smallest, rescaled):
+  assert geometry.rescaled_size(*source, smallest) == rescaled
+
+
+@pytest.mark.parametrize("sizes", [(0, 5, 5), (5, 0, 5), (5, 5, 0), (-1, 2, 3)])
+def test_rescaled_size_refuses_empty_images(sizes):
+  with pytest.raises(ValueError, match="at least 1"):
+    geometry.rescaled_size(*sizes)
+
+
+@pytest.mark.parametrize(
+  ("size", "window"),
+  [
+    ((256, 341), ((0, 0), (256, 341))),
+    ((10, 80), ((0, 0), (10, 80))),
+    ((10, 81), ((0, 0), (10, 80))),
+    ((10, 82), ((0, 1), (10, 80))),
+    ((100, 10), ((10, 0), (80, 10))),
+  ],
+)
+def test_capped_window(size, window):
+  assert geometry.capped_window(*size) == window
+
+
+def test_center_offset_rounds_down():
+  assert geometry.center_offset((7, 10), (4, 4)) == (1, 3)
+
+
+@given(st.integers(1, 2000))
+def test_pooled_size_counts_the_windows(size):
+  for pool, rounded in (("ceil", math.ceil), ("floor", math.floor)):
+    pooled = size
+    for _ in range(5):
+      pooled = rounded(Fraction(pooled, 2))
+    assert geometry.pooled_size(size, pool) == pooled
+  assert geometry.pooled_size(size, "ceil", num_pools=0) == size
+
+
+@pytest.mark.parametrize(
+  ("size", "ceil", "floor"),
+  [(224, 1, 1), (225, 2, 1), (256, 2, 2), (341, 5, 4), (384, 6, 6)],
+)
+def test_score_map_side(size, ceil, floor):
+  assert geometry.score_map_side(size, 224, "ceil") == ceil
+  assert geometry.score_map_side(size, 224, "floor") == floor
+
+
+def test_score_map_side_tells_too_small_images():
+  assert geometry.score_map_side(160, 224, "ceil") < 1

@@ -1,0 +1,278 @@
+"""The command line end to end: train, be killed, go on, evaluate."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+
+import vggjax
+from vggjax import checkpoint, cli, images, main
+from vggjax.config import parse_arguments
+from vggjax.evaluate import store
+from vggjax.models import vgg
+from vggjax.tasks import run, train
+from vggjax.train import log, loop
+
+OVERRIDES = (
+  "--config.width=0.0625",
+  "--config.crop_size=32",
+  "--config.batch_size=16",
+  "--config.num_epochs=3",
+  "--config.log_every=1",
+  "--config.checkpoint_every=1",
+  "--config.progress=False",
+)
+
+
+def arguments(task, photos, workdir, *more):
+  """A tiny run: 3 epochs of 3 steps."""
+  config = {"train": "classification", "evaluate": "evaluation"}[task]
+  return [
+    f"--config=configs/{config}.py:A-256,mini",
+    f"--config.dataset.source=folder:{photos}",
+    *OVERRIDES,
+    "--config.train_scale=(32,40)",
+    *more,
+    f"--workdir={workdir}",
+  ]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+  return tiny.photo_folder(tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture(scope="module")
+def trained(photos, tmp_path_factory):
+  """A finished run on 8 devices."""
+  workdir = tmp_path_factory.mktemp("runs") / "A-256"
+  assert main.main(arguments("train", photos, workdir)) == 0
+  return workdir
+
+
+def test_training_leaves_what_a_user_expects(trained, capsys):
+  records = log.read_metrics(trained)
+  steps = [r["step"] for r in records if r["kind"] == "train"]
+  assert steps == list(range(1, 10))
+  assert [r["step"] for r in records if r["kind"] == "validation"] == [3, 6, 9]
+  assert (trained / "learning_curves.png").read_bytes()[:4] == b"\x89PNG"
+  saved = json.loads((trained / run.CONFIG_FILE).read_text())
+  assert saved["network"] == "A"
+  _, card, step = checkpoint.load_run(trained, "last")
+  assert step == 9
+  assert card["class_names"] == list(tiny.CLASSES)
+  assert all(100 < value < 200 for value in card["mean"])
+
+
+def test_a_finished_run_has_nothing_left_to_do(trained, photos, capsys):
+  before = (trained / log.METRICS_FILE).read_bytes()
+  assert main.main(arguments("train", photos, trained)) == 0
+  assert (trained / log.METRICS_FILE).read_bytes() == before
+  out, err = capsys.readouterr()
+  assert "goes on from step 9 of 9" in err
+  assert out.startswith(f"finished {trained}: center-crop top-1 error")
+
+
+def test_evaluation_equals_the_library_and_is_kept(trained, photos, capsys):
+  command = arguments(
+    "evaluate",
+    photos,
+    trained,
+    "--config.split=test",
+    "--config.test_scales=(32,36,40)",
+  )
+  assert main.main(command) == 0
+  out = capsys.readouterr().out.splitlines()
+  paths = {q: store.path_of(trained, "test", "dense", q) for q in (32, 36, 40)}
+  arrays = {}
+  for q, path in paths.items():
+    with np.load(path) as file:
+      arrays[q] = file["posteriors"]
+      labels, ids = file["labels"], file["ids"]
+  assert len(ids) == 21
+
+  params, card, _ = checkpoint.load_run(trained)
+  model = vgg.create_model("A", num_outputs=3, width=1 / 16, crop_size=32)
+  files = sorted((photos / "test").rglob("*.jpg"))
+  for q in paths:
+    found = vggjax.dense_posteriors(model, params, files, q, mean=card["mean"])
+    np.testing.assert_allclose(found, arrays[q], atol=1e-4)
+  mean = np.mean(list(arrays.values()), axis=0)
+  error = 100 * np.mean(mean.argmax(axis=1) != labels)
+  assert out[-1] == f"top-1 error {error:.2f} %, top-5 error 0.00 %"
+  assert [line.split()[0] for line in out[2:6]] == [
+    "32",
+    "36",
+    "40",
+    "32,36,40",
+  ]
+
+  written = {q: path.stat().st_mtime_ns for q, path in paths.items()}
+  assert main.main(command) == 0
+  assert capsys.readouterr().out.splitlines() == out
+  assert {q: p.stat().st_mtime_ns for q, p in paths.items()} == written
+  assert (trained / "predictions.png").exists()
+  assert images.decode(trained / "predictions.png").shape[2] == 3
+
+
+def test_a_retrained_run_is_evaluated_anew(trained, photos, capsys):
+  path = store.path_of(trained, "test", "dense", 36)
+  base = arguments("evaluate", photos, trained, "--config.split=test")
+  first = [*base, "--config.test_scales=(36,)", "--config.pictures=False"]
+  assert main.main(first) == 0
+  before = path.stat().st_mtime_ns
+  oldest = next(s for s in saved_steps(trained) if s != best_step(trained))
+  assert main.main([*first, f"--config.checkpoint={oldest}"]) == 0
+  assert path.stat().st_mtime_ns != before
+
+
+def saved_steps(workdir):
+  with checkpoint.Checkpoints(workdir, read_only=True) as checkpoints:
+    return checkpoints.steps()
+
+
+def best_step(workdir):
+  return checkpoint.load_run(workdir)[2]
+
+
+def test_warm_start_and_fine_tuning_take_the_named_layers(
+  trained, photos, capsys
+):
+  source, _, _ = checkpoint.load_run(trained)
+  config, workdir = parse_arguments(
+    [
+      "--config=configs/classification.py:D-256,mini",
+      *arguments("train", photos, trained.parent / "D-256")[1:],
+    ]
+  )
+  card = checkpoint.load_run(trained)[1]
+  state = train.create_state(config, {**card, "network": "D"}, Path(workdir))
+  for name, layer in state.params.items():
+    is_copied = name in ("conv1_1", "conv2_1", "conv3_1", "conv3_2")
+    is_copied |= name in vgg.FC_LAYERS
+    same = name in source and np.array_equal(
+      layer["kernel"], source[name]["kernel"]
+    )
+    assert same == is_copied
+  assert "layers 'paper' come from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  ("task", "more", "message"),
+  [
+    ("train", ["--config.seed=1"], "another config: seed 0 there, 1 here"),
+    ("train", ["--config.num_devices=9"], "num_devices is 9, but 8 are here"),
+    ("train", ["--config.batch_size=20"], "batch_size is 20; it must be a mul"),
+    ("evaluate", ["--config.width=0.125"], "network has width 0.0625"),
+    ("evaluate", ["--config.split=nope"], "nope"),
+    ("evaluate", ["--config.checkpoint=77"], "'77' is not best, last or one"),
+    ("evaluate", ["--config.test_batch_size=3"], "multiple of the 8 devices"),
+  ],
+)
+def test_bad_input_gives_one_line(trained, photos, capsys, task, more, message):
+  assert main.main(arguments(task, photos, trained, *more)) == main.BAD_INPUT
+  err = capsys.readouterr().err
+  assert message in err
+  assert err.startswith("vggjax: ")
+  assert len(err.splitlines()) == 1
+
+
+def test_a_missing_source_run_is_named(photos, tmp_path, capsys):
+  command = arguments("train", photos, tmp_path / "D-256")
+  command[0] = "--config=configs/classification.py:D-256,mini"
+  assert main.main(command) == main.BAD_INPUT
+  assert f"{tmp_path}/A-256 holds no training run" in capsys.readouterr().err
+
+
+def test_a_diverging_run_stops_with_one_line(photos, tmp_path, capsys):
+  command = arguments(
+    "train", photos, tmp_path / "run", "--config.learning_rate=1e6"
+  )
+  assert main.main(command) == main.DIVERGED
+  last = capsys.readouterr().err.splitlines()[-1]
+  assert "is nan" in last or "is inf" in last
+  assert "lower learning_rate" in last
+
+
+def test_the_command_has_help_version_networks_and_tasks(capsys):
+  assert cli.run(["--help"]) == 0
+  assert "vggjax train" in capsys.readouterr().out
+  assert cli.run(["--version"]) == 0
+  assert capsys.readouterr().out == f"vggjax {vggjax.__version__}\n"
+  assert cli.run(["networks"]) == 0
+  assert "138,357,544" in capsys.readouterr().out
+  assert cli.run(["trian"]) == main.BAD_INPUT
+  assert "no command 'trian'" in capsys.readouterr().err
+  evaluation = ["--config=evaluation.py:A-256", "--workdir=x"]
+  assert cli.run(["train", *evaluation]) == main.BAD_INPUT
+  assert "task is evaluate, not train" in capsys.readouterr().err
+
+
+def start(photos, workdir):
+  """The training command in a process of its own, on one device."""
+  command = arguments("train", photos, workdir, "--config.pictures=False")
+  environment = {**os.environ, "XLA_FLAGS": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
+  return subprocess.Popen(
+    [sys.executable, "-m", "vggjax.main", *command],
+    env=environment,
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.PIPE,
+  )
+
+
+def kill_when(process, condition, seconds=240):
+  """Kills the process at the first moment that the condition holds."""
+  end = time.monotonic() + seconds
+  while not condition():
+    assert process.poll() is None, process.stderr.read().decode()
+    assert time.monotonic() < end
+    time.sleep(0.0005)
+  process.send_signal(signal.SIGKILL)
+  assert process.wait() == -signal.SIGKILL
+
+
+def test_a_run_killed_in_an_epoch_and_in_a_save_ends_the_same(photos, tmp_path):
+  killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
+  folder = killed / checkpoint.FOLDER
+
+  def finished():
+    return {int(p.name) for p in folder.glob("*") if p.name.isdigit()}
+
+  def saving():
+    return any(int(p.name.split(".")[0]) >= 2 for p in folder.glob("*tmp*"))
+
+  kill_when(start(photos, killed), saving)
+  torn = list(folder.glob("*tmp*"))
+  assert torn or finished()
+  at_first = finished()
+
+  def training_on():
+    # Step 5 is in the middle of the second epoch.
+    return max(finished(), default=0) >= 5
+
+  kill_when(start(photos, killed), training_on)
+  assert finished() != at_first
+  assert max(finished()) < 9
+
+  for workdir in (killed, undisturbed):
+    process = start(photos, workdir)
+    assert process.wait() == 0, process.stderr.read().decode()
+  states = [final_state(photos, workdir) for workdir in (killed, undisturbed)]
+  tiny.assert_identical(*states)
+  assert int(states[0].step) == 9
+
+
+def final_state(photos, workdir):
+  """Everything the last checkpoint holds."""
+  config, _ = parse_arguments(arguments("train", photos, workdir))
+  card = checkpoint.load_run(workdir)[1]
+  state = train.create_state(config, card, workdir)
+  with checkpoint.Checkpoints(workdir, read_only=True) as checkpoints:
+    return loop.restore(checkpoints, state, checkpoints.steps()[-1])

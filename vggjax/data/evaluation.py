@@ -1,0 +1,177 @@
+"""Images for testing (Sect. 3.2): each once, in a fixed order."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from vggjax.data import preprocess, resampling
+from vggjax.data.reading import (
+  check_process,
+  check_shares,
+  name_unreadable,
+  parallel_map,
+  select,
+)
+from vggjax.data.records import Record, Source
+from vggjax.errors import InputError
+
+_PREFETCH = 2
+
+
+def crop_batches(
+  source: Source,
+  *,
+  batch_size: int,
+  crop_size: int,
+  test_scale: int,
+  process_index: int = 0,
+  process_count: int = 1,
+) -> Iterator[dict[str, np.ndarray]]:
+  """The central crop at scale Q of every image, once, in index order.
+
+  Args:
+    source: of N examples.
+    batch_size: of the global batch.
+    crop_size: side of the crop, pixels; at most Q.
+    test_scale: Q, pixels.
+    process_index, process_count: this process yields examples
+      [index * b, (index + 1) * b) of each batch, b = batch_size / count.
+
+  Returns:
+    ceil(N / batch_size) dicts, as many in every process:
+      image: uint8 [b, crop_size, crop_size, 3]; 0 where padded.
+      label: int32 [b]; -1 where unknown or padded.
+      mask: float32 [b]; 1, and 0 where padded.
+
+  Raises:
+    InputError: if an argument does not fit the others; while iterating, if an
+      image cannot be decoded.
+  """
+  check_shares(batch_size, process_index, process_count)
+  if not 1 <= crop_size <= test_scale:
+    raise InputError(
+      f"test scale {test_scale}, crop size {crop_size}: must be "
+      "1 <= crop size <= Q"
+    )
+  share = batch_size // process_count
+
+  size = tf.constant([crop_size, crop_size], tf.int64)
+
+  def place(source_size):
+    full = resampling.rescaled_size(source_size, test_scale)
+    offset, used = resampling.capped_window(full)
+    return full, offset + (used - size) // 2
+
+  def crop(record):
+    image, _ = preprocess.rescaled_window(record["bytes"], place, size)
+    image = preprocess.to_uint8(image)
+    return tf.ensure_shape(image, [crop_size, crop_size, 3]), record["label"]
+
+  records = select(
+    source, lambda index: index % batch_size // share == process_index
+  )
+  batches = parallel_map(records, crop).batch(share).prefetch(_PREFETCH)
+
+  def padded():
+    iterator = iter(batches.as_numpy_iterator())
+    for number in range(-(-source.num_examples // batch_size)):
+      batch = {
+        "image": np.zeros((share, crop_size, crop_size, 3), np.uint8),
+        "label": np.full(share, -1, np.int32),
+        "mask": np.zeros(share, np.float32),
+      }
+      try:
+        image, label = next(iterator, ((), ()))
+      except tf.errors.OpError as error:
+        failed = records.skip(number * share).take(share)
+        raise name_unreadable(source, failed, error) from error
+      if len(label):
+        batch["image"][: len(label)] = image
+        batch["label"][: len(label)] = label
+        batch["mask"][: len(label)] = 1.0
+      yield batch
+
+  return padded()
+
+
+def rescaled_images(
+  source: Source,
+  test_scales: Sequence[int],
+  *,
+  skip: int = 0,
+  process_index: int = 0,
+  process_count: int = 1,
+) -> "RescaledImages":
+  """Every image once, in index order, rescaled to each Q (Sect. 3.2).
+
+  Args:
+    source: of N examples.
+    test_scales: Qs, pixels.
+    skip: how many of this process's images are left out at the start.
+    process_index, process_count: this process yields the images whose index
+      is congruent to process_index modulo process_count.
+
+  Returns:
+    An iterator of (index, id, label, images): int, str, int (-1 if unknown)
+    and a list of uint8 [h, w, 3], one for each Q. `capped` counts the images
+    center-cropped so far.
+
+  Raises:
+    InputError: if an argument is out of range; while iterating, if an image
+      cannot be decoded.
+  """
+  check_process(process_index, process_count)
+  if not test_scales or min(test_scales) < 1 or skip < 0:
+    raise InputError(
+      f"test scales {tuple(test_scales)}, skip {skip}: must be one Q or more, "
+      "at least 1, and skip at least 0"
+    )
+  records = select(
+    source, lambda index: index % process_count == process_index, skip
+  )
+  return RescaledImages(source, records, tuple(test_scales))
+
+
+class RescaledImages(Iterator[tuple[int, str, int, list[np.ndarray]]]):
+  """The iterator that `rescaled_images` returns.
+
+  Attributes:
+    capped: how many of the images yielded so far had a long side of more than
+      MAX_ASPECT * Q and were center-cropped to it.
+  """
+
+  def __init__(
+    self, source: Source, records: tf.data.Dataset, scales: tuple[int, ...]
+  ):
+    self.capped = 0
+    self._source = source
+    self._records = records
+    self._position = 0
+
+    def rescaled(record: Record):
+      image = preprocess.decode(record["bytes"])
+      source_size = tf.shape(image, tf.int64)[:2]
+      images = tuple(
+        preprocess.to_uint8(resampling.rescale(image, scale))
+        for scale in scales
+      )
+      capped = [
+        resampling.is_capped(resampling.rescaled_size(source_size, scale))
+        for scale in scales
+      ]
+      capped = tf.reduce_any(tf.stack(capped))
+      return record["index"], record["id"], record["label"], images, capped
+
+    dataset = parallel_map(records, rescaled).prefetch(_PREFETCH)
+    self._iterator = iter(dataset.as_numpy_iterator())
+
+  def __next__(self) -> tuple[int, str, int, list[np.ndarray]]:
+    try:
+      index, name, label, images, capped = next(self._iterator)
+    except tf.errors.OpError as error:
+      failed = self._records.skip(self._position).take(1)
+      raise name_unreadable(self._source, failed, error) from error
+    self._position += 1
+    self.capped += int(capped)
+    return int(index), name.decode(), int(label), list(images)

@@ -1,0 +1,101 @@
+"""Reading records: in order, in parallel, by several processes."""
+
+import os
+import re
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from vggjax.data import preprocess
+from vggjax.data.records import Source
+from vggjax.errors import InputError
+
+
+def parallel_map(
+  records: tf.data.Dataset, function: Callable
+) -> tf.data.Dataset:
+  """Map on every core, in order; at most that many results are held."""
+  return records.map(
+    function,
+    num_parallel_calls=max(2, _num_cores()),
+    deterministic=True,
+  )
+
+
+def _num_cores() -> int:
+  if hasattr(os, "sched_getaffinity"):  # Those of a container; not on macOS.
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
+
+
+def select(
+  source: Source, keep: Callable[[tf.Tensor], tf.Tensor], skip: int = 0
+) -> tf.data.Dataset:
+  """The records whose index `keep` accepts, in the order of the index.
+
+  Args:
+    source: to read from.
+    keep: int64 scalar index -> bool.
+    skip: how many of those to leave out at the start.
+  """
+  if source.random_access:
+    indices = tf.data.Dataset.range(source.num_examples).filter(keep)
+    return parallel_map(indices.skip(skip), source.read)
+  mine = source.stream().filter(lambda record: keep(record["index"]))
+  return mine.skip(skip)
+
+
+def check_shares(
+  batch_size: int, process_index: int, process_count: int
+) -> None:
+  """Raise InputError unless the batch divides into equal shares."""
+  check_process(process_index, process_count)
+  if batch_size < 1 or batch_size % process_count:
+    raise InputError(
+      f"batch size {batch_size}: must be a multiple of the "
+      f"{process_count} processes"
+    )
+
+
+def check_process(process_index: int, process_count: int) -> None:
+  """Raise InputError unless the index is one of the count."""
+  if not 0 <= process_index < process_count:
+    raise InputError(f"process {process_index} of {process_count}: no such one")
+
+
+def name_unreadable(
+  source: Source, records: tf.data.Dataset, error: tf.errors.OpError
+) -> Exception:
+  """The InputError that names the first record that cannot be decoded.
+
+  Args:
+    source: where the records are from.
+    records: those among which the error happened; read again, one by one.
+    error: what happened.
+
+  Returns:
+    An InputError; the error itself if every record is readable now.
+  """
+  try:
+    for record in records:
+      try:
+        preprocess.decode(record["bytes"])
+      except (tf.errors.OpError, InputError) as cause:
+        return InputError(
+          f"{source.spec}: cannot decode {record['id'].numpy().decode()} "
+          f'({_one_line(cause)}); on_error="skip" leaves such images out'
+        )
+  except tf.errors.OpError as cause:
+    return InputError(f"{source.spec}: cannot read ({_one_line(cause)})")
+  return error
+
+
+def _one_line(error: Exception) -> str:
+  """The first line of TensorFlow's message less the names of its nodes."""
+  noise = (
+    r"\{\{.*?\}\}|\[Op:.*?\]| name: *$|"
+    r"Error in user-defined .* Iterator::\S+: "
+  )
+  text = re.sub(noise, "", str(error))
+  lines = [line.strip() for line in text.splitlines() if line.strip()]
+  return lines[0] if lines else type(error).__name__
