@@ -1,21 +1,32 @@
-# make quickstart   everything from nothing to a table and pictures
+# make quickstart   from nothing to a trained net, a table and pictures
 # make test         lint, import rules and the test suite
 PYTHON ?= python3
 BIN := .venv/bin
+SETUP := setup.py pyproject.toml
 
 .PHONY: quickstart test lint clean
 
-.venv/installed: setup.py pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vggjax needs Python 3.11 or later; set PYTHON=")'
+.venv/created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  "vggjax needs Python 3.11 or later: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --upgrade-strategy only-if-needed --editable '.[all,lint]'
 	touch $@
 
-quickstart: .venv/installed
-	$(BIN)/python -m vggjax.main --config=configs/quickstart.py --workdir=runs/quickstart
-	$(BIN)/python -m vggjax.main --config=configs/quickstart.py:evaluate --workdir=runs/quickstart
+.venv/for_use: .venv/created $(SETUP)
+	$(BIN)/pip install --quiet --editable '.[data,plots]'
+	touch $@
 
-lint: .venv/installed
+.venv/for_tests: .venv/created $(SETUP)
+	$(BIN)/pip install --quiet --editable '.[all,lint]'
+	touch $@
+
+quickstart: .venv/for_use
+	$(BIN)/python -m vggjax.main --config=configs/quickstart.py \
+	  --workdir=runs/quickstart
+	$(BIN)/python -m vggjax.main --config=configs/quickstart.py:evaluate \
+	  --workdir=runs/quickstart
+
+lint: .venv/for_tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
-import torch
 
 from vggjax import parallel
 from vggjax.data import pipeline, sources
@@ -98,19 +97,20 @@ def test_fc_only_training_changes_nothing_else():
 
 def test_a_step_on_the_fc_layers_equals_torch():
   """Two steps with momentum and decay, through torch's autograd and SGD."""
+  torch = pytest.importorskip("torch")
   model = tiny.model(dropout_rate=0.0)
   state = tiny.state(model, train_layers="fc")
   batches = tiny.batches(2)
   after, metrics = run(state, batches)
 
-  layers = [_torch_layer(state.params[name]) for name in vgg.FC_LAYERS]
+  layers = [_torch_layer(torch, state.params[name]) for name in vgg.FC_LAYERS]
   parameters = [p for layer in layers for p in layer.parameters()]
   # Its order differs from Caffe's only when the rate changes.
   optimizer = torch.optim.SGD(
     parameters, lr=0.01, momentum=0.9, weight_decay=5e-4
   )
   for batch in batches:
-    pool5 = _pool5(model, state, batch)
+    pool5 = torch.tensor(_pool5(model, state, batch))
     hidden = torch.relu(layers[1](torch.relu(layers[0](pool5))))
     loss = torch.nn.functional.cross_entropy(
       layers[2](hidden), torch.tensor(batch["label"]).long()
@@ -125,7 +125,7 @@ def test_a_step_on_the_fc_layers_equals_torch():
     np.testing.assert_allclose(found, kernel, rtol=1e-4, atol=1e-6)
 
 
-def _torch_layer(params):
+def _torch_layer(torch, params):
   kernel = params["kernel"].reshape(-1, params["kernel"].shape[-1])
   layer = torch.nn.Linear(*kernel.shape)
   layer.weight.data = torch.tensor(kernel.T.copy())
@@ -140,7 +140,7 @@ def _pool5(model, state, batch):
     - state.mean
   )
   _, layers = model.apply({"params": state.params}, x)
-  return torch.tensor(np.asarray(layers["pool5"]).reshape(len(x), -1))
+  return np.asarray(layers["pool5"]).reshape(len(x), -1)
 
 
 def test_classification_loss_by_hand():

@@ -151,8 +151,7 @@ def draw_examples(
     RuntimeError: a process ended early; its message is on stderr.
   """
   if num_workers is None:
-    cores = len(os.sched_getaffinity(0))
-    num_workers = min(cores, count // _IMAGES_PER_WORKER)
+    num_workers = min(_num_cores(), count // _IMAGES_PER_WORKER)
   if num_workers == 0:
     for index in range(count):
       yield drawing.draw_example(seed, split, index)
@@ -170,13 +169,23 @@ def draw_examples(
       yield drawing.Example(*fields)
 
 
+def _num_cores():
+  if hasattr(os, "sched_getaffinity"):  # Not on macOS.
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
+
+
 @contextlib.contextmanager
 def _worker(seed, split, indices):
   """A running `python -m drawing` for these indices, ended on exit."""
   bounds = (indices.start, indices.stop, indices.step)
+  environment = dict(os.environ)
+  # With it, Python would not look for modules in cwd.
+  environment.pop("PYTHONSAFEPATH", None)
   process = subprocess.Popen(
     [sys.executable, "-m", "drawing", *map(str, (seed, split, *bounds))],
     cwd=pathlib.Path(__file__).parent,
+    env=environment,
     stdout=subprocess.PIPE,
   )
   try:

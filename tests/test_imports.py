@@ -1,0 +1,91 @@
+"""The package without TensorFlow, and what importing it costs."""
+
+import json
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import vggjax
+
+ROOT = Path(vggjax.__file__).parents[1]
+# The first needs TensorFlow; configs are files for --config; __main__ runs.
+LEFT_OUT = ("vggjax.data", "vggjax.configs")
+
+
+def modules():
+  """All modules of the package but those left out."""
+  found = ["vggjax"]
+  for module in pkgutil.walk_packages(vggjax.__path__, "vggjax."):
+    is_out = any(
+      module.name == name or module.name.startswith(f"{name}.")
+      for name in LEFT_OUT
+    )
+    if not is_out and not module.name.endswith("__main__"):
+      found.append(module.name)
+  return found
+
+
+def run_python(code):
+  """The last line that a fresh interpreter prints, as JSON."""
+  result = subprocess.run(
+    [sys.executable, "-c", code],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    timeout=300,
+  )
+  assert result.returncode == 0, result.stderr
+  return json.loads(result.stdout.splitlines()[-1])
+
+
+def test_the_package_imports_without_tensorflow():
+  names = modules()
+  for name in ("vggjax.models.vgg", "vggjax.evaluate.dense", "vggjax.main"):
+    assert name in names
+  code = f"""
+import importlib, json, sys, traceback
+sys.modules["tensorflow"] = None
+sys.modules["tensorflow_datasets"] = None
+failed = {{}}
+for name in {names!r}:
+  try:
+    importlib.import_module(name)
+  except BaseException:
+    failed[name] = traceback.format_exc()
+# The block works: what needs TensorFlow does not find it.
+for name in ("tensorflow", "tensorflow_datasets"):
+  try:
+    importlib.import_module(name)
+    failed[name] = "was not blocked"
+  except ImportError:
+    pass
+print(json.dumps(failed))
+"""
+  failed = run_python(code)
+  assert not failed, "\n".join(failed.values())
+
+
+def test_import_vggjax_is_light():
+  heavy = [
+    "matplotlib",
+    "orbax",
+    "tensorboardX",
+    "tensorflow",
+    "tensorflow_datasets",
+    "torch",
+  ]
+  code = f"""
+import json, sys
+import vggjax
+print(json.dumps([name for name in {heavy!r} if name in sys.modules]))
+"""
+  loaded = run_python(code)
+  # Flax loads orbax itself.
+  assert set(loaded) <= {"orbax"}
+
+
+def test_public_names():
+  for name in vggjax.__all__:
+    assert hasattr(vggjax, name), name
+  assert {"NETWORKS", "create_model", "dense_posteriors"} <= set(vggjax.__all__)
