@@ -9,7 +9,7 @@ from pathlib import Path
 import vggjax
 
 ROOT = Path(vggjax.__file__).parents[1]
-# The first needs TensorFlow; configs are files for --config; __main__ runs.
+# The first needs TensorFlow; configs are files for --config.
 LEFT_OUT = ("vggjax.data", "vggjax.configs")
 
 
@@ -21,7 +21,7 @@ def modules():
       module.name == name or module.name.startswith(f"{name}.")
       for name in LEFT_OUT
     )
-    if not is_out and not module.name.endswith("__main__"):
+    if not is_out:
       found.append(module.name)
   return found
 

@@ -114,8 +114,7 @@ class TestWindows:
     kernel = np.array(params["kernel"]).transpose(3, 2, 0, 1)
     tensors = [torch.from_numpy(a).requires_grad_() for a in (kernel, bias)]
     wanted = nn.functional.conv2d(to_nchw(x), *tensors)
-    apply = lambda p: dense.apply({"params": p}, x)  # noqa: E731
-    ours, pull = jax.vjp(apply, params)
+    ours, pull = jax.vjp(lambda p: dense.apply({"params": p}, x), params)
     np.testing.assert_allclose(ours, to_nhwc(wanted), rtol=1e-4, atol=1e-5)
 
     weights = random.normal(size=ours.shape).astype(np.float32)

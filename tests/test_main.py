@@ -57,7 +57,7 @@ def trained(photos, tmp_path_factory):
   return workdir
 
 
-def test_training_leaves_what_a_user_expects(trained, capsys):
+def test_training_leaves_what_a_user_expects(trained):
   records = log.read_metrics(trained)
   steps = [r["step"] for r in records if r["kind"] == "train"]
   assert steps == list(range(1, 10))
@@ -68,7 +68,7 @@ def test_training_leaves_what_a_user_expects(trained, capsys):
   _, card, step = checkpoint.load_run(trained, "last")
   assert step == 9
   assert card["class_names"] == list(tiny.CLASSES)
-  assert all(100 < value < 200 for value in card["mean"])
+  assert all(60 < value < 120 for value in card["mean"])
 
 
 def test_a_finished_run_has_nothing_left_to_do(trained, photos, capsys):

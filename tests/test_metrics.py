@@ -13,9 +13,7 @@ def naive_wrong(posteriors, label, k):
   values = [np.inf if np.isnan(p) else p for p in posteriors]
   if np.isnan(posteriors[label]):
     values[label] = -np.inf
-  order = sorted(
-    range(len(values)), key=lambda c: (-values[c], c == label), reverse=False
-  )
+  order = sorted(range(len(values)), key=lambda c: (-values[c], c == label))
   return label not in order[:k]
 
 
@@ -32,7 +30,8 @@ def test_equals_a_loop(seed, images, classes, k, levels):
   # Few levels, so that there are ties.
   posteriors = random.integers(0, levels, (images, classes)) / levels
   labels = random.integers(0, classes, images)
-  wanted = [naive_wrong(p, y, k) for p, y in zip(posteriors, labels)]  # noqa: B905
+  pairs = zip(posteriors, labels, strict=True)
+  wanted = [naive_wrong(p, y, k) for p, y in pairs]
   assert topk_wrong(posteriors, labels, k).tolist() == wanted
   assert topk_error(posteriors, labels, k) == pytest.approx(
     100 * sum(wanted) / images

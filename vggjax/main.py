@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from absl import logging
+
 from vggjax.config import parse_arguments
 from vggjax.errors import InputError
 from vggjax.tasks.evaluate import evaluate
@@ -28,6 +30,8 @@ def main(arguments: Sequence[str] | None = None, task: str = "") -> int:
   Returns:
     The exit status: 0, BAD_INPUT, DIVERGED or INTERRUPTED.
   """
+  # orbax warns of what is as it should be.
+  logging.set_verbosity(logging.ERROR)
   try:
     config, workdir = parse_arguments(
       sys.argv[1:] if arguments is None else arguments

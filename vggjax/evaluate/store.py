@@ -70,10 +70,11 @@ def load(path: str | Path, about: dict[str, Any]) -> Posteriors | None:
         return None
       return Posteriors(file["posteriors"], file["labels"], file["ids"], found)
   except (
-    FileNotFoundError,
-    zipfile.BadZipFile,
-    KeyError,
-    ValueError,
     EOFError,
+    KeyError,
+    OSError,
+    RuntimeError,  # zipfile's word for damage that looks like encryption.
+    ValueError,
+    zipfile.BadZipFile,
   ):
     return None
