@@ -9,6 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from pathlib import Path
 
+import jax
 import pytest
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -31,3 +32,11 @@ def _real(name: str) -> Path:
   if not path.is_dir():
     pytest.skip(f"{name} is not on this machine")
   return path
+
+
+@pytest.fixture
+def quick_compile():
+  """Programs that XLA optimizes little: compiling takes a test's time."""
+  jax.config.update("jax_disable_most_optimizations", True)
+  yield
+  jax.config.update("jax_disable_most_optimizations", False)

@@ -8,6 +8,8 @@ from torch_nets import nn, to_nchw, to_nhwc, torch
 
 from vggjax.models import layers
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 SIDES = [(1, 1), (1, 4), (2, 2), (5, 3), (6, 7), (8, 5), (9, 9)]
 
 

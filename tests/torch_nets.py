@@ -1,11 +1,13 @@
 """The networks in PyTorch, written from Table 1 alone, to compare with.
 
-Nothing here is taken from vggjax: plain NCHW layers, one image size a batch,
+No layer here is taken from vggjax: plain NCHW layers, one image size a batch,
 fc6 as a convolution. Without PyTorch the tests that import this are skipped.
 """
 
 import numpy as np
 import pytest
+
+from vggjax.models import counts
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -102,6 +104,22 @@ class TorchVGG(nn.Module):
       for name, module in self.layers
       if isinstance(module, nn.Conv2d)
     }
+
+
+def random_params(model, seed=0, dtype=np.float32):
+  """Kernels by which signals reach the end, and biases that count."""
+  random = np.random.default_rng(seed)
+  params = {}
+  for name, layer in counts.param_shapes(model).items():
+    shape = layer["kernel"].shape
+    std = np.sqrt(2 / np.prod(shape[:3]))
+    # Pixels reach 100; the scores shall be about 1.
+    std = std / 60 if name == "fc8" else std
+    params[name] = {
+      "kernel": random.normal(0, std, shape).astype(dtype),
+      "bias": random.normal(0, 0.5, shape[-1]).astype(dtype),
+    }
+  return params
 
 
 def to_nchw(x):

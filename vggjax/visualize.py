@@ -79,9 +79,12 @@ def predictions(
   """
   columns = min(4, len(examples))
   rows = -(-len(examples) // columns)
-  figure = Figure(figsize=(3.1 * columns, 3.4 * rows), layout="constrained")
+  size = max(4.2, 3.1 * columns), 3.4 * rows
+  figure = Figure(figsize=size, layout="constrained")
   grid = figure.subplots(rows, columns, squeeze=False)
-  figure.suptitle(f"{title}: posterior of the answer over the image")
+  figure.suptitle(
+    f"{title}\nposterior of the answer over the image", fontsize=11
+  )
   for axes in grid.flat:
     axes.axis("off")
   shown = None
@@ -101,16 +104,25 @@ def predictions(
     )
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
-    text = f"{class_names[answer]} {100 * posteriors[answer]:.0f} %"
+    text = f"{short_name(class_names[answer])} {100 * posteriors[answer]:.0f} %"
     is_wrong = label >= 0 and label != answer
     if is_wrong:
-      text += f"\n(true: {class_names[label]})"
+      text += f"\n(true: {short_name(class_names[label])})"
     axes.set_title(
       text, fontsize=10, color=VALIDATION_COLOR if is_wrong else "black"
     )
   if shown is not None:
-    figure.colorbar(shown, ax=grid, shrink=0.6, label="posterior")
+    bar = figure.colorbar(shown, ax=grid, shrink=0.6, label="posterior")
+    bar.solids.set_alpha(1)
+    for axes in grid.flat:  # The color bar has moved them to the right.
+      axes.set_anchor("C")
   save(figure, path)
+
+
+def short_name(name: str, longest: int = 26) -> str:
+  """A class's first synonym, cut to fit over a picture."""
+  first = name.split(",")[0]
+  return first if len(first) <= longest else first[: longest - 1] + "…"
 
 
 def save(figure: Figure, path: str | Path) -> None:

@@ -1,5 +1,6 @@
 """Dense evaluation over whole images at several scales (Sect. 3.2)."""
 
+import numbers
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,9 @@ def dense_posteriors(
   Raises:
     InputError: on an image that cannot be read or a value outside its range.
   """
-  scales = (test_scales,) if isinstance(test_scales, int) else test_scales
+  scales = test_scales
+  if isinstance(scales, numbers.Integral):
+    scales = (scales,)
   check_test_scales(scales, model.crop_size)
   if not len(images):
     raise InputError("images is empty; give at least one")
@@ -74,7 +77,9 @@ def rescaled(
     image = source
     if not isinstance(source, np.ndarray):
       image = images.decode(source)
-    elif source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3:
+    elif (
+      source.dtype != np.uint8 or source.shape[2:] != (3,) or not source.size
+    ):
       raise InputError(
         f"image {index} is {source.dtype} {list(source.shape)}; it must be "
         "uint8 [H, W, 3]"
@@ -120,10 +125,11 @@ def dense_buckets(
 
 def check_test_scales(test_scales: Sequence[int], crop_size: int) -> None:
   """Raises InputError unless each Q holds at least one crop."""
-  if not len(test_scales) or min(test_scales) < crop_size:
+  is_whole = all(isinstance(q, numbers.Integral) for q in test_scales)
+  if not len(test_scales) or not is_whole or min(test_scales) < crop_size:
     raise InputError(
-      f"test_scales is {tuple(test_scales)}; it must hold one or more scales "
-      f"of at least the crop size, {crop_size}"
+      f"test_scales is {tuple(test_scales)}; it must hold one or more whole "
+      f"numbers of at least the crop size, {crop_size}"
     )
 
 

@@ -1,9 +1,11 @@
 """What a run writes while it trains: progress bar, JSON lines, TensorBoard."""
 
 import collections
+import contextlib
 import json
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,20 +65,20 @@ class Log:
       str(Path(workdir) / "tensorboard"), purge_step=first_step + 1
     )
     self._since = time.perf_counter()
+    self._elapsed = 0.0
     self._validation_error = None
 
-  def train(self, step: int, metrics: dict[str, Any], rate: float) -> None:
+  def train(self, step: int, metrics: dict[str, Any]) -> None:
     """Notes a step's metrics, which may still be under way on the devices.
 
     Args:
       step: the steps done.
       metrics: scalars on the devices.
-      rate: the learning rate of this step.
 
     Raises:
       NonFiniteError: if those of this or an earlier step are not finite.
     """
-    self._pending.append((step, metrics, rate))
+    self._pending.append((step, metrics))
     if len(self._pending) > MAX_PENDING:
       self._settle()
 
@@ -89,11 +91,17 @@ class Log:
     """Writes the metrics of an epoch's validation."""
     self._validation_error = metrics["top1_error"]
     self._write("validation", step, metrics)
-    self._since = time.perf_counter()
 
-  def restart_clock(self) -> None:
-    """Leaves what took place since the last line out of images/s."""
-    self._window = []
+  @contextlib.contextmanager
+  def paused(self) -> Iterator[None]:
+    """Settles all steps noted; the time spent inside counts for no step.
+
+    Raises:
+      NonFiniteError: as `train` does.
+    """
+    self.flush()
+    self._elapsed += time.perf_counter() - self._since
+    yield
     self._since = time.perf_counter()
 
   def close(self) -> None:
@@ -109,40 +117,42 @@ class Log:
     self.close()
 
   def _settle(self) -> None:
-    step, metrics, rate = self._pending.popleft()
+    step, metrics = self._pending.popleft()
     values = {k: float(v) for k, v in jax.device_get(metrics).items()}
     for name in ("loss", "gradient_norm"):
       if not np.isfinite(values[name]):
         raise NonFiniteError(
           f"the {name.replace('_', ' ')} is {values[name]} at step {step}, "
-          f"at learning rate {rate:g}; the last good checkpoint is kept: lower "
-          "learning_rate, or choose initializer=glorot for narrow networks, "
-          "and start in a new workdir"
+          f"at learning rate {values['learning_rate']:g}; the last good "
+          "checkpoint is kept: lower learning_rate, or choose "
+          "initializer=glorot for narrow networks, and start in a new workdir"
         )
     self._window.append(values)
     self._bar.update(1)
     if step % self._every == 0:
-      self._write_window(step, rate)
+      self._write_window(step)
 
-  def _write_window(self, step: int, rate: float) -> None:
-    elapsed = time.perf_counter() - self._since
+  def _write_window(self, step: int) -> None:
+    now = time.perf_counter()
+    elapsed = self._elapsed + now - self._since
     means = {
       name: float(np.mean([values[name] for values in self._window]))
       for name in self._window[0]
     }
-    means["learning_rate"] = rate
+    # Not a mean of many: it may have changed.
+    means["learning_rate"] = self._window[-1]["learning_rate"]
     means["images_per_second"] = len(self._window) * self._batch_size / elapsed
     self._write("train", step, means)
     shown = {
       "loss": f"{means['loss']:.3f}",
       "error": f"{means['top1_error']:.1f}%",
-      "rate": f"{rate:.0e}",
+      "rate": f"{means['learning_rate']:.0e}",
       "img/s": f"{means['images_per_second']:.0f}",
     }
     if self._validation_error is not None:
       shown["val"] = f"{self._validation_error:.1f}%"
     self._bar.set_postfix(shown, refresh=False)
-    self.restart_clock()
+    self._window, self._elapsed, self._since = [], 0.0, now
 
   def _write(self, kind: str, step: int, metrics: dict[str, float]) -> None:
     self._file.write(json.dumps({"kind": kind, "step": step, **metrics}) + "\n")

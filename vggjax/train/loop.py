@@ -72,30 +72,27 @@ def train(
   """
   run_step = parallel.data_parallel(train_step, devices, donate=True)
   run_validation = parallel.data_parallel(validation_step, devices)
-  step, rate = int(state.step), current_rate(state)
+  step = int(state.step)
   batches = train_batches(step)
   state = parallel.replicate(state, devices)
   while step < plan.num_steps:
     batch = parallel.shard(next(batches), devices)
     state, metrics = run_step(state, batch)
     step += 1
-    log.train(step, metrics, rate)
+    log.train(step, metrics)
 
-    error = None
     ends_epoch = step % plan.steps_per_epoch == 0 or step == plan.num_steps
-    if ends_epoch and validation_batches is not None:
-      log.flush()
-      errors = validate(run_validation, state, validation_batches(), devices)
-      log.validation(step, errors)
-      error = errors["top1_error"]
-      if step % plan.steps_per_epoch == 0:
-        state = _after_epoch(state, error, plan)
-    if ends_epoch or step % plan.checkpoint_every == 0:
-      log.flush()
+    if not (ends_epoch or step % plan.checkpoint_every == 0):
+      continue
+    with log.paused():
+      error = None
+      if ends_epoch and validation_batches is not None:
+        errors = validate(run_validation, state, validation_batches(), devices)
+        log.validation(step, errors)
+        error = errors["top1_error"]
+        if step % plan.steps_per_epoch == 0:
+          state = _after_epoch(state, error, plan)
       save(checkpoints, parallel.to_host(state), card, error)
-    if ends_epoch:
-      rate = current_rate(state)
-      log.restart_clock()
   checkpoints.wait()
   return parallel.to_host(state)
 
@@ -131,11 +128,6 @@ def validate(
       "lower learning_rate; the last good checkpoint is kept"
     )
   return means
-
-
-def current_rate(state: TrainState) -> float:
-  """The learning rate of the next step, or of the last one if scheduled."""
-  return float(state.opt_state.hyperparams["learning_rate"])
 
 
 def save(

@@ -106,7 +106,8 @@ def train_step(
 
   Returns:
     The new state, and scalars averaged over the global batch: loss,
-    top1_error in percent, and gradient_norm, of the averaged gradient.
+    top1_error and top5_error in percent; gradient_norm, of the averaged
+    gradient; and learning_rate, of this step.
   """
   gradients, metrics = _average_gradients(state, batch)
   gradients, metrics = jax.lax.pmean((gradients, metrics), AXIS)
@@ -116,6 +117,7 @@ def train_step(
   )
   params = {**state.params, **optax.apply_updates(trained, updates)}
   metrics["gradient_norm"] = optax.global_norm(gradients)
+  metrics["learning_rate"] = opt_state.hyperparams["learning_rate"]
   state = state.replace(step=state.step + 1, params=params, opt_state=opt_state)
   return state, metrics
 

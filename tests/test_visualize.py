@@ -1,0 +1,167 @@
+"""The pictures: written whole, of a sensible size, and of the right things."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("matplotlib")
+from vggjax import visualize
+
+CLASSES = ["circle", "square", "triangle", "a class of a longer name"]
+
+
+def make_records(steps=40, drop_at=(21, 31)):
+  """A plausible run: a train line each 10 steps, a validation each 100."""
+  records = []
+  for i in range(1, steps + 1):
+    rate = 1e-2 * 0.1 ** sum(i >= d for d in drop_at)
+    records.append(
+      {
+        "kind": "train",
+        "step": 10 * i,
+        "loss": 3 * np.exp(-i / 12) + 0.1 * np.sin(i),
+        "top1_error": 80 * np.exp(-i / 15),
+        "learning_rate": rate,
+      }
+    )
+    if i % 10 == 0:
+      records.append(
+        {
+          "kind": "validation",
+          "step": 10 * i,
+          "loss": 3 * np.exp(-i / 14) + 0.3,
+          "top1_error": 80 * np.exp(-i / 18) + 4,
+        }
+      )
+  return records
+
+
+def make_examples(count):
+  random = np.random.default_rng(0)
+  shapes = [(64, 64), (64, 96), (120, 64)]
+  examples = []
+  for i in range(count):
+    height, width = shapes[i % 3]
+    image = np.zeros((height, width, 3), np.uint8)
+    image[...] = random.integers(0, 256, 3)
+    image[10:40, 20:50] = random.integers(0, 256, 3)
+    grid = random.dirichlet(np.ones(4), (height // 32, width // 32))
+    posteriors = grid.mean(axis=(0, 1))
+    label = (int(posteriors.argmax()), (i * 7) % 4, -1)[i % 3]
+    examples.append((image, label, posteriors, grid))
+  return examples
+
+
+def open_png(path, least=(500, 250)):
+  with Image.open(path) as image:
+    assert image.format == "PNG"
+    assert least[0] <= image.width <= 3000
+    assert least[1] <= image.height <= 3000
+    pixels = np.asarray(image.convert("RGB"))
+  # Neither blank nor filled.
+  assert 0.3 < np.mean(np.all(pixels == 255, axis=2)) < 0.99
+  return pixels
+
+
+def count_pixels(pixels, color):
+  """How many pixels are nearly of a color "#rrggbb"."""
+  rgb = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+  return int(np.sum(np.abs(pixels.astype(int) - rgb).max(axis=2) <= 8))
+
+
+class TestLearningCurves:
+  def test_draws_both_curves(self, tmp_path):
+    path = tmp_path / "new" / "curves.png"
+    visualize.learning_curves(make_records(), path, title="D-256")
+    pixels = open_png(path, (1000, 400))
+    assert os.listdir(path.parent) == [path.name]
+    for color in (visualize.TRAIN_COLOR, visualize.VALIDATION_COLOR):
+      for half in np.array_split(pixels, 2, axis=1):
+        assert count_pixels(half, color) > 100
+
+  def test_before_the_first_validation(self, tmp_path):
+    records = [r for r in make_records() if r["kind"] == "train"]
+    visualize.learning_curves(records, tmp_path / "x.png", title="D-256")
+    pixels = open_png(tmp_path / "x.png", (1000, 400))
+    assert count_pixels(pixels, visualize.TRAIN_COLOR) > 200
+
+  def test_of_one_record_and_of_none(self, tmp_path):
+    for records in (make_records()[:1], []):
+      visualize.learning_curves(records, tmp_path / "x.png", title="D-256")
+      open_png(tmp_path / "x.png", (1000, 400))
+
+  def test_a_killed_write_leaves_the_older(self, tmp_path, monkeypatch):
+    path = tmp_path / "x.png"
+    visualize.learning_curves(make_records(), path, title="D-256")
+    older = path.read_bytes()
+
+    def killed(_, file, **__):
+      with open(file, "wb") as opened:
+        opened.write(b"half")
+      raise KeyboardInterrupt
+
+    monkeypatch.setattr(visualize.Figure, "savefig", killed)
+    with pytest.raises(KeyboardInterrupt):
+      visualize.learning_curves(make_records(20), path, title="D-256")
+    assert path.read_bytes() == older
+
+
+class TestRateDrops:
+  def rates(self, *values):
+    return [
+      {"step": 10 * i, "learning_rate": rate} for i, rate in enumerate(values)
+    ]
+
+  def test_by_hand(self):
+    records = self.rates(1e-2, 1e-2, 1e-3, 1e-3, 1e-4)
+    assert visualize.rate_drops(records) == [20, 40]
+
+  def test_none(self):
+    assert visualize.rate_drops([]) == []
+    assert visualize.rate_drops(self.rates(1e-2)) == []
+    assert visualize.rate_drops(self.rates(1e-2, 1e-2)) == []
+
+  def test_neither_rises_nor_rounding(self):
+    records = self.rates(1e-3, 1e-2, 0.9999e-2, 1e-2)
+    assert visualize.rate_drops(records) == []
+
+  def test_of_a_run(self):
+    records = [r for r in make_records() if r["kind"] == "train"]
+    assert visualize.rate_drops(records) == [210, 310]
+
+
+class TestPredictions:
+  @pytest.mark.parametrize("count", [1, 3, 4, 9])
+  def test_draws_the_examples(self, tmp_path, count):
+    path = tmp_path / "x.png"
+    visualize.predictions(
+      make_examples(count), path, class_names=CLASSES, title="D-256"
+    )
+    rows, columns = -(-count // 4), min(count, 4)
+    pixels = open_png(path, (300 * columns, 300 * rows))
+    assert pixels.shape[1] < 500 * columns + 100
+
+  def test_wrong_answers_are_red(self, tmp_path):
+    image, _, posteriors, grid = make_examples(1)[0]
+    answer = int(posteriors.argmax())
+    red = {}
+    for label in (answer, (answer + 1) % 4, -1):
+      visualize.predictions(
+        [(image, label, posteriors, grid)],
+        tmp_path / "x.png",
+        class_names=CLASSES,
+        title="D-256",
+      )
+      pixels = open_png(tmp_path / "x.png", (300, 300))
+      red[label] = count_pixels(pixels, visualize.VALIDATION_COLOR)
+    assert red[answer] == red[-1] == 0
+    assert red[(answer + 1) % 4] > 20
+
+  def test_short_names(self):
+    name = "great white shark, white shark, man-eater, man-eating shark"
+    assert visualize.short_name(name) == "great white shark"
+    assert visualize.short_name("hen") == "hen"
+    assert visualize.short_name("x" * 26) == "x" * 26
+    assert visualize.short_name("x" * 27) == "x" * 25 + "…"
