@@ -12,6 +12,8 @@ from vggjax.errors import InputError
 from vggjax.models import vgg
 from vggjax.train import optim, step
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 def run(state, batches, num_devices=1):
   """The states' parameters and last metrics after the batches."""

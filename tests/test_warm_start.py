@@ -5,7 +5,7 @@ import pytest
 
 import vggjax
 from vggjax.errors import InputError
-from vggjax.models import counts
+from vggjax.models import parameters
 from vggjax.models.warm_start import PAPER_LAYERS, warm_start
 
 PAPER = ["conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8"]
@@ -14,7 +14,7 @@ PAPER = ["conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8"]
 def make_params(network, start, **options):
   """Arrays of the network's shapes, each filled with a number of its own."""
   options = {"num_outputs": 3, "width": 1 / 64, "crop_size": 32} | options
-  shapes = counts.param_shapes(vggjax.create_model(network, **options))
+  shapes = parameters.param_shapes(vggjax.create_model(network, **options))
   return {
     name: {
       key: np.full(a.shape, start + 2 * i + (key == "bias"), np.float32)

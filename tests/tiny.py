@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from vggjax import parallel
-from vggjax.models import vgg
+from vggjax.models import parameters, vgg
 from vggjax.train import optim, step
 
 CLASSES = ("blue", "green", "red")
@@ -29,7 +29,7 @@ def model(network="A", **options):
 def params(net, seed=0):
   """Random parameters on the host."""
   key = jax.random.key(seed, impl="rbg")
-  return parallel.to_host(vgg.init_params(net, key))
+  return parallel.to_host(parameters.init_params(net, key))
 
 
 @functools.cache

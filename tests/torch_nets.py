@@ -4,10 +4,13 @@ No layer here is taken from vggjax: plain NCHW layers, one image size a batch,
 fc6 as a convolution. Without PyTorch the tests that import this are skipped.
 """
 
+import functools
+
 import numpy as np
 import pytest
 
-from vggjax.models import counts
+import vggjax
+from vggjax.models import parameters
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -24,6 +27,9 @@ KERNELS = {
   "D": ([3, 3], [3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3]),
   "E": ([3, 3], [3, 3], [3, 3, 3, 3], [3, 3, 3, 3], [3, 3, 3, 3]),
 }
+
+# Of networks that run in no time.
+SMALL = {"num_outputs": 7, "width": 1 / 16, "crop_size": 32}
 
 
 def caffe_lrn():
@@ -110,7 +116,7 @@ def random_params(model, seed=0, dtype=np.float32):
   """Kernels by which signals reach the end, and biases that count."""
   random = np.random.default_rng(seed)
   params = {}
-  for name, layer in counts.param_shapes(model).items():
+  for name, layer in parameters.param_shapes(model).items():
     shape = layer["kernel"].shape
     std = np.sqrt(2 / np.prod(shape[:3]))
     # Pixels reach 100; the scores shall be about 1.
@@ -120,6 +126,33 @@ def random_params(model, seed=0, dtype=np.float32):
       "bias": random.normal(0, 0.5, shape[-1]).astype(dtype),
     }
   return params
+
+
+@functools.cache
+def small_params(network, dtype=np.float32):
+  """`random_params` of a SMALL network; not to be changed."""
+  model = vggjax.create_model(network, **SMALL)
+  return random_params(model, dtype=dtype)
+
+
+def random_images(number, height, width, seed=0):
+  """Float32 [N, H, W, 3] in the range of pixels minus a mean."""
+  random = np.random.default_rng(seed)
+  x = random.uniform(-120, 130, (number, height, width, 3))
+  return x.astype(np.float32)
+
+
+def torch_net(network, params, pool="ceil", lrn="krizhevsky", **options):
+  """A SMALL network with these weights, in their precision."""
+  net = TorchVGG(
+    network,
+    **(SMALL | options),
+    ceil_mode=pool == "ceil",
+    lrn={"krizhevsky": krizhevsky_lrn, "caffe": caffe_lrn}[lrn],
+  )
+  if params["conv1_1"]["kernel"].dtype == np.float64:
+    net = net.double()
+  return net.copy_weights(params)
 
 
 def to_nchw(x):

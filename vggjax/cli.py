@@ -46,14 +46,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def print_networks() -> None:
   """Prints Table 2: weight layers, parameters, and GMACs at 224 pixels."""
-  from vggjax.models import counts, vgg
+  from vggjax.models import parameters, vgg
 
   print("network    layers   parameters  GMACs at 224")
   for network in vgg.NETWORKS:
     model = vgg.create_model(network)
-    layers = len(counts.param_shapes(model))
-    parameters = counts.count_parameters(model)
-    gmacs = counts.count_macs(model, 224, 224) / 1e9
+    layers = len(parameters.param_shapes(model))
+    parameters = parameters.count_parameters(model)
+    gmacs = parameters.count_macs(model, 224, 224) / 1e9
     print(f"{network:9}  {layers:6}  {parameters:>11,}  {gmacs:12.2f}")
 
 

@@ -2,10 +2,10 @@
 
 import dataclasses
 import os
-import sys
 
 import numpy as np
 import tensorflow as tf
+import tqdm
 
 from vggjax.data import preprocess
 from vggjax.data.cache import cache_path, read_json, write_json
@@ -98,7 +98,7 @@ def compute_statistics(
   Args:
     source: of N images.
     cache_dir: None: as in `cache.cache_path`.
-    progress: whether to count the images on stderr.
+    progress: whether to show a bar.
 
   Raises:
     InputError: if an image cannot be decoded.
@@ -130,23 +130,22 @@ def _sum_pixels(
     )
 
   number, total, outer = 0, np.zeros(3), np.zeros((3, 3))
-  done = 0
   dataset = parallel_map(source.stream(), sums).prefetch(2)
+  bar = tqdm.tqdm(
+    desc="statistics",
+    total=source.num_examples,
+    unit="image",
+    disable=not progress,
+  )
   try:
-    for count, image_sum, image_outer in dataset.as_numpy_iterator():
-      number += int(count)
-      total += image_sum
-      outer += image_outer
-      done += 1
-      if progress and (done % 100 == 0 or done == source.num_examples):
-        print(
-          f"\rstatistics: {done} of {source.num_examples} images",
-          end="" if done < source.num_examples else "\n",
-          file=sys.stderr,
-          flush=True,
-        )
+    with bar:
+      for count, image_sum, image_outer in dataset.as_numpy_iterator():
+        number += int(count)
+        total += image_sum
+        outer += image_outer
+        bar.update()
   except tf.errors.OpError as error:
-    failed = source.stream().skip(done).take(1)
+    failed = source.stream().skip(bar.n).take(1)
     raise name_unreadable(source, failed, error) from error
   return number, total, outer
 

@@ -123,6 +123,8 @@ class Buckets:
       stream, total=num_images, disable=not progress, unit="image"
     )
     for index, versions in bar:
+      if not 0 <= index < num_images:
+        raise RuntimeError(f"index {index} is not in [0, {num_images})")
       for scale, image in enumerate(versions):
         shape = self.padded_shape(image.shape)
         pending[shape].append((scale, index, image))

@@ -259,6 +259,8 @@ def create_model(
   for name, (value, allowed) in choices.items():
     if value not in allowed:
       raise InputError(f"{name} {value!r} is not one of {', '.join(allowed)}")
+  if dtype_name == "float64" and not jax.config.jax_enable_x64:
+    raise InputError("dtype float64 needs JAX_ENABLE_X64=1 in the environment")
   ranges = {
     "num_outputs": (num_outputs, num_outputs >= 1, "at least 1"),
     "width": (width, 0 < width <= 4, "in (0, 4]"),
@@ -286,19 +288,3 @@ def create_model(
     init_std=init_std,
     dtype=jnp.dtype(dtype),
   )
-
-
-def init_params(model: VGG, key: jax.Array) -> dict:
-  """Random parameters (Sect. 3.1): params["conv1_1"]["kernel"], ["bias"].
-
-  Not to be traced; `counts.param_shapes` gives the shapes alone.
-  """
-  # The random numbers take five times as long to compile at the usual level.
-  options = {"xla_backend_optimization_level": 1}
-  init = jax.jit(model.init, compiler_options=options)
-  return init(key, one_crop(model))["params"]
-
-
-def one_crop(model: VGG) -> jax.Array:
-  """A black image of the crop size, [1, crop_size, crop_size, 3]."""
-  return jnp.zeros((1, model.crop_size, model.crop_size, 3), model.param_dtype)

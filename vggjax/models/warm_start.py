@@ -19,7 +19,7 @@ def warm_start(
     params: the new network's parameters by layer.
     source: the trained network's.
     layers: "paper": PAPER_LAYERS; "all": every layer of the new network; or
-      names of layers.
+      names of layers, or one name.
 
   Returns:
     Parameters of the new network; those not named are `params`' own.
@@ -32,7 +32,7 @@ def warm_start(
   elif layers == "all":
     names = tuple(params)
   else:
-    names = tuple(layers)
+    names = (layers,) if isinstance(layers, str) else tuple(layers)
   result = dict(params)
   for name in names:
     for where, tree in (("this", params), ("the source", source)):

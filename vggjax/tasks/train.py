@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from vggjax import checkpoint, parallel
 from vggjax import config as configuration
 from vggjax.errors import InputError
-from vggjax.models import vgg
+from vggjax.models import parameters
 from vggjax.models.warm_start import warm_start
 from vggjax.tasks import run
 from vggjax.train import log, loop, optim, step
@@ -56,6 +56,11 @@ def train(config: ConfigDict, workdir: Path) -> None:
   plan = make_plan(config, source.num_examples)
   state = create_state(config, card, workdir)
 
+  shift = None
+  if config.color_shift:
+    shift = measured.color_shift(
+      config.color_shift_std, config.color_shift_scale
+    )
   passes = []
 
   def train_batches(first_step):
@@ -67,7 +72,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
       seed=config.seed,
       first_step=first_step,
       mirror=config.mirror,
-      color=color_shift(config, measured),
+      color=shift,
     )
     passes.append(batches)
     return batches
@@ -133,7 +138,7 @@ def create_state(
   model = run.create_model(config, card["num_outputs"])
   # rbg: threefry takes XLA on CPUs ten seconds to compile for every layer.
   init_key = jax.random.key(config.seed, impl="rbg")
-  params = parallel.to_host(vgg.init_params(model, init_key))
+  params = parallel.to_host(parameters.init_params(model, init_key))
   if config.init_from:
     folder = run.workdir_of_source(config.init_from, workdir)
     source, _, at = checkpoint.load_run(folder)
@@ -156,20 +161,6 @@ def create_state(
     seed=config.seed,
     train_layers=config.train_layers,
     microbatches=config.microbatches,
-  )
-
-
-def color_shift(config: ConfigDict, measured: Any) -> Any:
-  """The pipeline's color shift, or None where it is off."""
-  from vggjax.data import pipeline
-
-  if not config.color_shift:
-    return None
-  return pipeline.ColorShift(
-    eigenvalues=measured.eigenvalues,
-    eigenvectors=measured.eigenvectors,
-    std=config.color_shift_std,
-    scaling=config.color_shift_scale,
   )
 
 

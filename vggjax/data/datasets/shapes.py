@@ -2,13 +2,13 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import pathlib
-import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import BinaryIO, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -163,10 +163,19 @@ def draw_examples(
     ]
     for index in range(count):
       try:
-        fields = pickle.load(workers[index % num_workers].stdout)
-      except (EOFError, pickle.UnpicklingError) as error:
+        yield _read_example(workers[index % num_workers].stdout)
+      except ValueError as error:
         raise RuntimeError(f"drawing {split} image {index} failed") from error
-      yield drawing.Example(*fields)
+
+
+def _read_example(stream: BinaryIO) -> drawing.Example:
+  """What `drawing.__main__` wrote; ValueError where it ends too early."""
+  length, size, labels, boxes = json.loads(stream.readline())
+  jpeg = stream.read(length)
+  if len(jpeg) < length:
+    raise ValueError("the stream ends within an image")
+  boxes = tuple(map(tuple, boxes))
+  return drawing.Example(jpeg, tuple(size), tuple(labels), boxes)
 
 
 def _num_cores():

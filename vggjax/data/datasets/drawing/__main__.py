@@ -1,10 +1,11 @@
-"""`python -m drawing SEED SPLIT START STOP STEP`: pickled examples to stdout.
+"""`python -m drawing SEED SPLIT START STOP STEP`: examples to stdout.
 
-Each is a plain tuple with the fields of `paint.Example`, for the indices
-range(START, STOP, STEP), in that order. Run in this package's parent folder.
+For the indices range(START, STOP, STEP), in that order. Each is a line of
+JSON, the fields of `paint.Example` but with the length of the JPEG for its
+bytes, which follow. Run in this package's parent folder.
 """
 
-import pickle
+import json
 import sys
 
 from . import draw_example
@@ -12,10 +13,12 @@ from . import draw_example
 
 def main():
   seed, split, *bounds = sys.argv[1:]
+  out = sys.stdout.buffer
   for index in range(*map(int, bounds)):
-    example = draw_example(int(seed), split, index)
-    pickle.dump(tuple(example), sys.stdout.buffer)
-  sys.stdout.buffer.flush()
+    jpeg, *fields = draw_example(int(seed), split, index)
+    out.write(json.dumps([len(jpeg), *fields]).encode() + b"\n")
+    out.write(jpeg)
+  out.flush()
 
 
 if __name__ == "__main__":

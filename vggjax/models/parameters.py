@@ -1,11 +1,27 @@
-"""Parameter and operation counts; nothing is allocated (Table 2)."""
+"""Random parameters, and counts without allocating any (Sect. 3.1, Table 2)."""
 
 import math
 
 import jax
 import jax.numpy as jnp
 
-from vggjax.models.vgg import VGG, one_crop
+from vggjax.models.vgg import VGG
+
+
+def init_params(model: VGG, key: jax.Array) -> dict:
+  """Random parameters (Sect. 3.1): params["conv1_1"]["kernel"], ["bias"].
+
+  Not to be traced; `param_shapes` gives the shapes alone.
+  """
+  # The random numbers take five times as long to compile at the usual level.
+  options = {"xla_backend_optimization_level": 1}
+  init = jax.jit(model.init, compiler_options=options)
+  return init(key, one_crop(model))["params"]
+
+
+def one_crop(model: VGG) -> jax.Array:
+  """A black image of the crop size, [1, crop_size, crop_size, 3]."""
+  return jnp.zeros((1, model.crop_size, model.crop_size, 3), model.param_dtype)
 
 
 def param_shapes(model: VGG) -> dict:
