@@ -43,7 +43,7 @@ def test_statistics_are_those_of_all_pixels(folder, tmp_path):
 def test_the_cache_is_used_and_follows_the_images(folder, tmp_path, capsys):
   source = open_source(f"folder:{folder}", "train")
   first = compute_statistics(source, tmp_path / "cache", progress=True)
-  assert "4 of 4 images" in capsys.readouterr().err
+  assert "4/4" in capsys.readouterr().err
   (path,) = (tmp_path / "cache" / "statistics").iterdir()
   content = json.loads(path.read_text())
   assert Statistics.from_json(content) == first

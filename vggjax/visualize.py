@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 TRAIN_COLOR, VALIDATION_COLOR, RATE_COLOR = "#4477aa", "#cc3311", "#777777"
+# Clear where the posterior is 0, so that the image stays visible.
+OVERLAY = LinearSegmentedColormap.from_list(
+  "overlay", [(1.0, 0.35, 0.0, 0.0), (1.0, 0.35, 0.0, 0.75)]
+)
 
 
 def learning_curves(
@@ -96,8 +101,7 @@ def predictions(
     shown = axes.imshow(
       posterior_map[..., answer],
       extent=(0, width, height, 0),
-      cmap="magma",
-      alpha=0.45,
+      cmap=OVERLAY,
       vmin=0,
       vmax=1,
       interpolation="bilinear",
@@ -112,8 +116,7 @@ def predictions(
       text, fontsize=10, color=VALIDATION_COLOR if is_wrong else "black"
     )
   if shown is not None:
-    bar = figure.colorbar(shown, ax=grid, shrink=0.6, label="posterior")
-    bar.solids.set_alpha(1)
+    figure.colorbar(shown, ax=grid, shrink=0.6, label="posterior")
     for axes in grid.flat:  # The color bar has moved them to the right.
       axes.set_anchor("C")
   save(figure, path)

@@ -130,22 +130,23 @@ def _sum_pixels(
     )
 
   number, total, outer = 0, np.zeros(3), np.zeros((3, 3))
+  done = 0
   dataset = parallel_map(source.stream(), sums).prefetch(2)
   bar = tqdm.tqdm(
+    dataset.as_numpy_iterator(),
     desc="statistics",
     total=source.num_examples,
     unit="image",
     disable=not progress,
   )
   try:
-    with bar:
-      for count, image_sum, image_outer in dataset.as_numpy_iterator():
-        number += int(count)
-        total += image_sum
-        outer += image_outer
-        bar.update()
+    for count, image_sum, image_outer in bar:
+      number += int(count)
+      total += image_sum
+      outer += image_outer
+      done += 1
   except tf.errors.OpError as error:
-    failed = source.stream().skip(bar.n).take(1)
+    failed = source.stream().skip(done).take(1)
     raise name_unreadable(source, failed, error) from error
   return number, total, outer
 

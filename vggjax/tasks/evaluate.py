@@ -164,8 +164,8 @@ def draw_predictions(
     return
   from vggjax.data import pipeline
 
-  # Three crops across, so that the map has several positions.
-  scale = 3 * model.crop_size
+  # Two crops across, so that the map has several positions.
+  scale = 2 * model.crop_size
   wanted = set(np.linspace(0, len(combined) - 1, count).astype(int))
   examples = []
   for index, _, label, [image] in pipeline.rescaled_images(source, [scale]):
