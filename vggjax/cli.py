@@ -52,9 +52,9 @@ def print_networks() -> None:
   for network in vgg.NETWORKS:
     model = vgg.create_model(network)
     layers = len(parameters.param_shapes(model))
-    parameters = parameters.count_parameters(model)
+    count = parameters.count_parameters(model)
     gmacs = parameters.count_macs(model, 224, 224) / 1e9
-    print(f"{network:9}  {layers:6}  {parameters:>11,}  {gmacs:12.2f}")
+    print(f"{network:9}  {layers:6}  {count:>11,}  {gmacs:12.2f}")
 
 
 if __name__ == "__main__":
