@@ -31,14 +31,16 @@ def prepared_builder(
   if os.path.isdir(spec):
     raise InputError(f"{spec}: a folder of images is opened by folder:{spec}")
   try:
-    # Ours are small and new: give them random access.
-    options = {"file_format": "array_record"} if _is_own(spec) else {}
-    builder = tfds.builder(spec, data_dir=data_dir, **options)
+    builder = tfds.builder(spec, data_dir=data_dir)
   except (ValueError, ImportError, tf.errors.OpError) as error:
     raise InputError(f"{spec}: {_one_line(error)}") from error
   _check_features(spec, builder.info.features)  # Before a long download.
+  # Ours are new: give them random access.
+  file_format = "array_record" if _is_own(spec) else None
+  if builder.data_path.exists():
+    file_format = None  # As it was prepared.
   try:
-    builder.download_and_prepare()
+    builder.download_and_prepare(file_format=file_format)
   except _PREPARE_ERRORS as error:
     raise InputError(
       f"{spec}: cannot prepare it in {builder.data_path}: {_one_line(error)}"
