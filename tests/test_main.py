@@ -189,6 +189,19 @@ def test_a_missing_source_run_is_named(photos, tmp_path, capsys):
   command[0] = "--config=configs/classification.py:D-256,mini"
   assert main.main(command) == main.BAD_INPUT
   assert f"{tmp_path}/A-256 holds no training run" in capsys.readouterr().err
+  # Nothing was trained, so the folder may be used with the key mended.
+  config, workdir = parse_arguments(
+    [*command[:-1], "--config.init_from=", command[-1]]
+  )
+  train.claim_workdir(config, Path(workdir))
+
+
+def test_a_workdir_that_cannot_be_used_is_named(photos, tmp_path, capsys):
+  (tmp_path / "file").write_text("")
+  command = arguments("train", photos, tmp_path / "file" / "run")
+  assert main.main(command) == main.BAD_INPUT
+  err = capsys.readouterr().err
+  assert f"workdir {tmp_path}/file/run cannot be used: Not a directory" in err
 
 
 def test_a_diverging_run_stops_with_one_line(photos, tmp_path, capsys):

@@ -29,7 +29,7 @@ ODD_SIZE = (45, 67)
 
 class TestTables:
   @pytest.mark.parametrize(
-    ("network", "parameters", "gmacs"),
+    ("network", "count", "gmacs"),
     [
       ("A", 132_863_336, 7.61),
       ("A-LRN", 132_863_336, 7.61),
@@ -40,9 +40,9 @@ class TestTables:
       ("E", 143_667_240, 19.63),
     ],
   )
-  def test_counts_at_full_size(self, network, parameters, gmacs):
+  def test_counts_at_full_size(self, network, count, gmacs):
     model = vggjax.create_model(network)
-    assert parameters.count_parameters(model) == parameters
+    assert parameters.count_parameters(model) == count
     assert round(parameters.count_macs(model, 224, 224) / 1e9, 2) == gmacs
 
   @pytest.mark.parametrize("pool", ["ceil", "floor"])

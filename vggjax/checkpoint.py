@@ -188,6 +188,12 @@ def load_run(
   return params, card, step
 
 
+def has_checkpoints(workdir: str | Path) -> bool:
+  """Whether a folder holds a complete checkpoint."""
+  folder = epath.Path(workdir).expanduser() / FOLDER
+  return folder.exists() and any(p.name.isdigit() for p in folder.iterdir())
+
+
 def params_hash(params: Any) -> str:
   """SHA-256 over names, shapes, types and values of a tree, in hex."""
   digest = hashlib.sha256()

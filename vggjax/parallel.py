@@ -116,8 +116,11 @@ def unshard(tree: Any) -> Any:
 
 
 def to_host(tree: Any) -> Any:
-  """A replicated tree as NumPy arrays on the host."""
-  return jax.tree.map(np.asarray, jax.device_get(tree))
+  """A replicated tree as NumPy arrays on the host.
+
+  Copies: on CPUs the arrays would else share memory that may be donated.
+  """
+  return jax.tree.map(np.array, jax.device_get(tree))
 
 
 def check_batch_size(

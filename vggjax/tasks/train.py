@@ -168,22 +168,21 @@ def claim_workdir(config: ConfigDict, workdir: Path) -> None:
   """Creates the workdir with its config, or checks that it is this run's.
 
   Raises:
-    InputError: if it cannot be written, or holds a run of another config.
+    InputError: if it cannot be written, or has checkpoints of another config.
   """
   path = workdir / run.CONFIG_FILE
   try:
     workdir.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
+    if not (path.exists() and checkpoint.has_checkpoints(workdir)):
       configuration.save_config(config, path)
+    saved = configuration.load_config(path)
   except OSError as error:
     raise InputError(
-      f"workdir {workdir} cannot be written: {error.strerror}"
+      f"workdir {workdir} cannot be used: {error.strerror}"
     ) from error
-  saved = configuration.load_config(path)
-  mine = configuration.flatten(config)
   differing = [
     f"{key} {saved.get(key)!r} there, {value!r} here"
-    for key, value in mine.items()
+    for key, value in configuration.flatten(config).items()
     if key not in FREE_KEYS and saved.get(key) != value
   ]
   if differing:
