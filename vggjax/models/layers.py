@@ -1,6 +1,5 @@
 """The layers of the networks as functions of arrays (Sect. 2.1)."""
 
-import functools
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -161,7 +160,7 @@ def extract_windows(x: jax.Array, side: int) -> jax.Array:
 
 
 INITIALIZERS = {
-  "normal": functools.partial(nn.initializers.normal),
+  "normal": nn.initializers.normal,
   "glorot": lambda std: nn.initializers.glorot_uniform(),
 }
 

@@ -157,10 +157,8 @@ def draw_predictions(
   count: int = 8,
 ) -> None:
   """Writes predictions.png: images, what the net says, and where it says so."""
-  try:
-    from vggjax import visualize
-  except ImportError as error:
-    run.note(f"no pictures: {error}; pip install 'vggjax[plots]'")
+  visualize = run.picture_module()
+  if visualize is None:
     return
   from vggjax.data import pipeline
 

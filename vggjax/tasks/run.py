@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jax.numpy as jnp
@@ -51,6 +52,16 @@ def note_capped(count: int) -> None:
       f"{count} images were longer than {MAX_ASPECT} times their short side "
       "and were center-cropped to that"
     )
+
+
+def picture_module() -> ModuleType | None:
+  """`vggjax.visualize`; None, and a note, where matplotlib is missing."""
+  try:
+    from vggjax import visualize
+  except ImportError as error:
+    note(f"no pictures: {error}; pip install 'vggjax[plots]'")
+    return None
+  return visualize
 
 
 def create_model(config: ConfigDict, num_outputs: int) -> vgg.VGG:

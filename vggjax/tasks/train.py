@@ -194,10 +194,8 @@ def claim_workdir(config: ConfigDict, workdir: Path) -> None:
 
 def draw_learning_curves(config: ConfigDict, workdir: Path) -> None:
   """Writes learning_curves.png, where matplotlib is installed."""
-  try:
-    from vggjax import visualize
-  except ImportError as error:
-    run.note(f"no pictures: {error}; pip install 'vggjax[plots]'")
+  visualize = run.picture_module()
+  if visualize is None:
     return
   path = workdir / "learning_curves.png"
   visualize.learning_curves(log.read_metrics(workdir), path, title=config.run)
