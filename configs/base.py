@@ -68,7 +68,7 @@ def get_config() -> ConfigDict:
   config.boundaries = ()
   # Length of the run: 74 epochs are 370K steps of ImageNet.
   config.num_epochs = 74
-  # Length in steps instead; 0: num_epochs.
+  # Length in steps; one of the two is 0.
   config.num_steps = 0
 
   # --- Data (Sect. 3.1) ---
@@ -104,6 +104,9 @@ def get_config() -> ConfigDict:
   config.split = "validation"
   # Q in pixels, one or more; (): the middle of train_scale.
   config.test_scales = ()
+  # "dense", "multicrop" (5 x 5 crops at each Q), "both" (the mean of the two),
+  # or "center" (the central crop alone).
+  config.protocol = "dense"
   # Whether the mirror image's posteriors are averaged in.
   config.test_mirror = True
   # How a score map becomes posteriors: "scores" (average, then soft-max),

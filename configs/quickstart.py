@@ -24,6 +24,6 @@ def get_config(task: str = "train") -> ConfigDict:
   config.dataset.source = "shapes/small"
   config.width = 0.125
   config.batch_size = 32
-  config.num_epochs = 60
+  config.num_steps, config.boundaries = 2600, (1900, 2400)
   config.test_scales = (64, 73, 82)
   return config

@@ -136,6 +136,11 @@ class Checkpoints:
     )
     return restored["params"], restored["card"]
 
+  def card(self, step: int) -> dict[str, Any]:
+    """The card of a saved step."""
+    args = ocp.args.Composite(card=ocp.args.JsonRestore())
+    return self._manager.restore(step, args=args)["card"]
+
   def wait(self) -> None:
     """Returns when the last save is complete."""
     self._manager.wait_until_finished()
@@ -186,6 +191,15 @@ def load_run(
       )
     params, card = checkpoints.restore_params(step)
   return params, card, step
+
+
+def latest_card(workdir: str | Path) -> tuple[dict[str, Any], int] | None:
+  """The card and the step of a run's newest checkpoint; None without one."""
+  if not has_checkpoints(workdir):
+    return None
+  with Checkpoints(workdir, read_only=True) as checkpoints:
+    steps = checkpoints.steps()
+    return (checkpoints.card(steps[-1]), steps[-1]) if steps else None
 
 
 def has_checkpoints(workdir: str | Path) -> bool:

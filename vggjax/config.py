@@ -157,11 +157,12 @@ CHECKS = {
     lambda v: _scales(v) and list(v) == sorted(set(v)),
     "rising steps, e.g. (1000, 2000)",
   ),
-  "num_epochs": _at_least(1),
+  "num_epochs": _at_least(0),
   "num_steps": _at_least(0),
   "dataset.on_error": _choice("raise", "skip"),
   "color_shift_std": _at_least(0),
   "color_shift_scale": _choice("eigenvalues", "sqrt"),
+  "protocol": _choice("dense", "multicrop", "both", "center"),
   "spatial": _choice("scores", "posteriors", "sum"),
   "test_batch_size": _at_least(0),
   "test_precision": _choice("highest", "high", "default"),
@@ -182,6 +183,12 @@ def check(config: ConfigDict) -> None:
   if not values["dataset.source"]:
     raise InputError(
       "dataset.source is empty; give a tfds name, shapes or folder:PATH"
+    )
+  epochs, steps = values["num_epochs"], values["num_steps"]
+  if (epochs > 0) == (steps > 0):
+    raise InputError(
+      f"num_epochs is {epochs} and num_steps is {steps}; the run's length is "
+      "one of them, and the other must be 0"
     )
   if values["schedule"] == "plateau" and not values["dataset.validation_split"]:
     raise InputError(

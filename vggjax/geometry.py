@@ -87,3 +87,20 @@ def score_map_side(size: int, crop_size: int, pool: str) -> int:
     The number of positions; below 1 when the image is too small.
   """
   return pooled_size(size, pool) - crop_size // 32 + 1
+
+
+def grid_offset(i: int, count: int, outer: int, inner: int) -> int:
+  """Where the i-th of `count` windows begins, spread evenly (Sect. 3.2).
+
+  The first at 0, the last at outer - inner, the rest rounded half up; a single
+  one is centered.
+
+  Args:
+    i: in [0, count) (this and the sides may be integer arrays).
+    count: windows along a side.
+    outer: the side, pixels.
+    inner: the window's side, pixels, at most `outer`.
+  """
+  if count == 1:
+    return (outer - inner) // 2 + 0 * i
+  return (2 * i * (outer - inner) + count - 1) // (2 * (count - 1))

@@ -68,9 +68,8 @@ def crop_batches(
     image = preprocess.to_uint8(image)
     return tf.ensure_shape(image, [crop_size, crop_size, 3]), record["label"]
 
-  records = select(
-    source, lambda index: index % batch_size // share == process_index
-  )
+  place_in_batch = np.arange(source.num_examples) % batch_size
+  records = select(source, place_in_batch // share == process_index)
   batches = parallel_map(records, crop).batch(share).prefetch(_PREFETCH)
 
   def padded():
@@ -99,18 +98,18 @@ def rescaled_images(
   source: Source,
   test_scales: Sequence[int],
   *,
-  skip: int = 0,
+  wanted: np.ndarray | None = None,
   process_index: int = 0,
   process_count: int = 1,
 ) -> "RescaledImages":
-  """Every image once, in index order, rescaled to each Q (Sect. 3.2).
+  """Each wanted image once, in index order, rescaled to each Q (Sect. 3.2).
 
   Args:
     source: of N examples.
     test_scales: Qs, pixels.
-    skip: how many of this process's images are left out at the start.
-    process_index, process_count: this process yields the images whose index
-      is congruent to process_index modulo process_count.
+    wanted: bool [N], which images; None: all.
+    process_index, process_count: this process yields the wanted images whose
+      index is congruent to process_index modulo process_count.
 
   Returns:
     An iterator of (index, id, label, images): int, str, int (-1 if unknown)
@@ -122,14 +121,12 @@ def rescaled_images(
       cannot be decoded.
   """
   check_process(process_index, process_count)
-  if not test_scales or min(test_scales) < 1 or skip < 0:
+  if not test_scales or min(test_scales) < 1:
     raise InputError(
-      f"test scales {tuple(test_scales)}, skip {skip}: must be one Q or more, "
-      "at least 1, and skip at least 0"
+      f"test scales {tuple(test_scales)}: must be one Q or more, at least 1"
     )
-  records = select(
-    source, lambda index: index % process_count == process_index, skip
-  )
+  mine = np.arange(source.num_examples) % process_count == process_index
+  records = select(source, mine if wanted is None else mine & wanted)
   return RescaledImages(source, records, tuple(test_scales))
 
 

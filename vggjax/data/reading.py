@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from vggjax.data import preprocess
@@ -28,21 +29,18 @@ def _num_cores() -> int:
   return os.cpu_count() or 1
 
 
-def select(
-  source: Source, keep: Callable[[tf.Tensor], tf.Tensor], skip: int = 0
-) -> tf.data.Dataset:
-  """The records whose index `keep` accepts, in the order of the index.
+def select(source: Source, wanted: np.ndarray) -> tf.data.Dataset:
+  """The wanted records, in the order of their index.
 
   Args:
-    source: to read from.
-    keep: int64 scalar index -> bool.
-    skip: how many of those to leave out at the start.
+    source: to read from, N records.
+    wanted: bool [N].
   """
   if source.random_access:
-    indices = tf.data.Dataset.range(source.num_examples).filter(keep)
-    return parallel_map(indices.skip(skip), source.read)
-  mine = source.stream().filter(lambda record: keep(record["index"]))
-  return mine.skip(skip)
+    indices = tf.data.Dataset.from_tensor_slices(np.flatnonzero(wanted))
+    return parallel_map(indices, source.read)
+  table = tf.constant(wanted)
+  return source.stream().filter(lambda record: table[record["index"]])
 
 
 def check_shares(

@@ -6,6 +6,7 @@ no image waits long; the padding has no effect on the results.
 
 import collections
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 import jax
@@ -14,6 +15,9 @@ import tqdm
 
 from vggjax import parallel
 from vggjax.errors import InputError
+from vggjax.evaluate.rows import Rows
+
+Shape = tuple[int, int]
 
 # Without a batch size: as many images as hold about this many pixels per
 # device, a power of two. Larger batches gain nothing on a CPU.
@@ -43,15 +47,14 @@ class Work:
 class Buckets:
   """Computes function(params, batch) for images grouped by padded shape.
 
-  An image's short side is the scale Q; its long side is padded to a multiple
-  of `granule`.
-
   Args:
     function: of the parameters and {"image": uint8 [n, H, W, 3], padded at the
       bottom and the right, "sizes": int32 [n, 2]} to an array [n, ...].
     params: on the host or devices.
-    granule: pixels.
-    batch_size: images at once over all devices; 0: by their size.
+    padded_shape: from an image's (h, w) to its batch's (H, W), each at least
+      as large, e.g. `pad_long_side`.
+    pixels: computed for an image of a padded shape (H, W).
+    batch_size: images at once over all devices; 0: by their `pixels`.
     devices: to run on; None: all.
     precision: of matrix products, "highest", "high" or "default".
 
@@ -64,7 +67,8 @@ class Buckets:
     function: Callable,
     params: dict,
     *,
-    granule: int,
+    padded_shape: Callable[[Shape], Shape],
+    pixels: Callable[[Shape], int] = math.prod,
     batch_size: int = 0,
     devices: list[jax.Device] | None = None,
     precision: str = "highest",
@@ -77,7 +81,8 @@ class Buckets:
       )
     self._function = parallel.parallel_map(function, self._devices)
     self._params = parallel.replicate(params, self._devices)
-    self._granule = granule
+    self._padded_shape = padded_shape
+    self._pixels = pixels
     self._batch_size = batch_size
     self._precision = precision
     self.work = Work()
@@ -85,79 +90,62 @@ class Buckets:
   def map(
     self,
     stream: Iterable[tuple[int, Sequence[np.ndarray]]],
-    num_images: int,
-    num_scales: int,
+    rows: Sequence[Rows],
     *,
     progress: bool = False,
-  ) -> np.ndarray:
-    """The function's results for each image at each scale.
+  ) -> None:
+    """Computes the function for each image at each scale.
 
     Args:
-      stream: each index in [0, num_images) once, with the image rescaled to
-        each scale: uint8 [h, w, 3].
-      num_images: how many the stream yields.
-      num_scales: versions of each image.
+      stream: an image's index in [0, N), and the image rescaled to each scale:
+        uint8 [h, w, 3].
+      rows: for each scale, where the N results go; images done there are not
+        computed again.
       progress: whether to show a bar.
 
-    Returns:
-      [num_scales, num_images, ...].
-
     Raises:
-      RuntimeError: if the stream misses or repeats an index.
+      RuntimeError: if an index is out of range or comes twice.
     """
-    results = None
-    counts = np.zeros((num_scales, num_images), int)
     pending = collections.defaultdict(list)
 
     def finish(shape):
-      nonlocal results
       members = pending.pop(shape)
       values = self._run(shape, [image for *_, image in members])
-      if results is None:
-        results = np.zeros((*counts.shape, *values.shape[1:]), values.dtype)
-      for (scale, index, _), value in zip(members, values, strict=True):
-        results[scale, index] = value
-        counts[scale, index] += 1
+      for scale, target in enumerate(rows):
+        places = [i for i, member in enumerate(members) if member[0] == scale]
+        if places:
+          target.put([members[i][1] for i in places], values[places])
 
+    num_done = sum(int(target.done.sum()) for target in rows)
     bar = tqdm.tqdm(
-      stream, total=num_images, disable=not progress, unit="image"
+      total=sum(len(target.done) for target in rows),
+      initial=num_done,
+      disable=not progress,
+      unit="image",
     )
-    for index, versions in bar:
-      if not 0 <= index < num_images:
-        raise RuntimeError(f"index {index} is not in [0, {num_images})")
-      for scale, image in enumerate(versions):
-        shape = self.padded_shape(image.shape)
-        pending[shape].append((scale, index, image))
-        if len(pending[shape]) == self._full_batch(shape):
-          finish(shape)
-    for shape in sorted(pending):
-      finish(shape)
-    if results is None or np.any(counts != 1):
-      raise RuntimeError(
-        f"{int(np.sum(counts != 1))} of {counts.size} images were not "
-        "computed exactly once"
-      )
-    return results
+    with bar:
+      for index, versions in stream:
+        for scale, (image, target) in enumerate(
+          zip(versions, rows, strict=True)
+        ):
+          if target.done[index]:
+            continue
+          shape = self._padded_shape(image.shape[:2])
+          pending[shape].append((scale, index, image))
+          if len(pending[shape]) == self._full_batch(shape):
+            finish(shape)
+          bar.update()
+      for shape in sorted(pending):
+        finish(shape)
 
-  def padded_shape(self, shape: Sequence[int]) -> tuple[int, int]:
-    """The padded height and width of an image's shape (h, w, ...)."""
-    short = min(shape[:2])
-    granule = self._granule
-    return tuple(
-      side if side == short else -(-side // granule) * granule
-      for side in shape[:2]
-    )
-
-  def _full_batch(self, shape: tuple[int, int]) -> int:
+  def _full_batch(self, shape: Shape) -> int:
     if self._batch_size:
       return self._batch_size
-    fitting = max(1, PIXELS_PER_BATCH // (shape[0] * shape[1]))
+    fitting = max(1, PIXELS_PER_BATCH // self._pixels(shape))
     power_of_two = 1 << (fitting.bit_length() - 1)
     return len(self._devices) * min(MAX_BATCH, power_of_two)
 
-  def _run(
-    self, shape: tuple[int, int], images: Sequence[np.ndarray]
-  ) -> np.ndarray:
+  def _run(self, shape: Shape, images: Sequence[np.ndarray]) -> np.ndarray:
     """Computes a batch; a bucket's last is padded to a power of two."""
     devices = len(self._devices)
     needed = -(-len(images) // devices)
@@ -182,3 +170,11 @@ class Buckets:
         self._params, parallel.shard(batch, self._devices)
       )
     return parallel.unshard(values)[: len(images)]
+
+
+def pad_long_side(shape: Shape, granule: int) -> Shape:
+  """The shape with its long side padded to a multiple of `granule` pixels."""
+  short = min(shape)
+  return tuple(
+    side if side == short else -(-side // granule) * granule for side in shape
+  )

@@ -1,5 +1,6 @@
 """Dense evaluation over whole images at several scales (Sect. 3.2)."""
 
+import functools
 import numbers
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 
 from vggjax import geometry, images
 from vggjax.errors import InputError
-from vggjax.evaluate.buckets import Buckets
+from vggjax.evaluate.buckets import Buckets, pad_long_side
+from vggjax.evaluate.rows import Rows
 from vggjax.models.vgg import VGG
 
 SPATIAL = ("scores", "posteriors", "sum")
@@ -49,12 +51,6 @@ def dense_posteriors(
   Raises:
     InputError: on an image that cannot be read or a value outside its range.
   """
-  scales = test_scales
-  if isinstance(scales, numbers.Integral):
-    scales = (scales,)
-  check_test_scales(scales, model.crop_size)
-  if not len(images):
-    raise InputError("images is empty; give at least one")
   buckets = dense_buckets(
     model,
     params,
@@ -63,10 +59,26 @@ def dense_posteriors(
     spatial=spatial,
     batch_size=batch_size or 0,
   )
-  result = buckets.map(
-    rescaled(images, scales), len(images), len(scales), progress=progress
-  )
-  return result.mean(axis=0)
+  return mean_over_scales(buckets, model, images, test_scales, progress)
+
+
+def mean_over_scales(
+  buckets: Buckets,
+  model: VGG,
+  images: Sequence[np.ndarray | str | Path],
+  test_scales: int | Sequence[int],
+  progress: bool,
+) -> np.ndarray:
+  """What `buckets` computes for each image, averaged over the scales."""
+  scales = test_scales
+  if isinstance(scales, numbers.Integral):
+    scales = (scales,)
+  check_test_scales(scales, model.crop_size)
+  if not len(images):
+    raise InputError("images is empty; give at least one")
+  rows = [Rows(len(images)) for _ in scales]
+  buckets.map(rescaled(images, scales), rows, progress=progress)
+  return np.mean([row.values() for row in rows], axis=0)
 
 
 def rescaled(
@@ -111,16 +123,23 @@ def dense_buckets(
   """
   if spatial not in SPATIAL:
     raise InputError(f"spatial {spatial!r} is not one of {', '.join(SPATIAL)}")
-  mean = np.asarray(mean, np.float32)
-  if mean.shape != (3,):
-    raise InputError(f"mean must be 3 numbers, R, G, B; got {mean.tolist()}")
+  mean = check_mean(mean)
 
   def compute(params, batch):
     return batch_posteriors(
       model, params, batch, mean=mean, mirror=mirror, spatial=spatial
     )
 
-  return Buckets(compute, params, granule=model.crop_size // 4, **options)
+  pad = functools.partial(pad_long_side, granule=model.crop_size // 4)
+  return Buckets(compute, params, padded_shape=pad, **options)
+
+
+def check_mean(mean: Sequence[float]) -> np.ndarray:
+  """The mean as float32 [3]; raises InputError unless it has 3 numbers."""
+  mean = np.asarray(mean, np.float32)
+  if mean.shape != (3,):
+    raise InputError(f"mean must be 3 numbers, R, G, B; got {mean.tolist()}")
+  return mean
 
 
 def check_test_scales(test_scales: Sequence[int], crop_size: int) -> None:

@@ -1,4 +1,4 @@
-"""Dense evaluation of a trained network on a split (Sect. 3.2)."""
+"""Evaluation of a trained network on a split (Sect. 3.2)."""
 
 import json
 from collections.abc import Sequence
@@ -8,110 +8,53 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from vggjax import checkpoint, metrics, parallel
 from vggjax import config as configuration
-from vggjax.evaluate import dense, store
-from vggjax.models import vgg
+from vggjax import metrics
+from vggjax.evaluate import dense, store, submission
 from vggjax.tasks import run
+from vggjax.tasks.posteriors import Network, get_posteriors, load_network
 
 
 def evaluate(config: ConfigDict, workdir: Path) -> None:
   """Measures the errors of the workdir's network; prints and writes them."""
-  params, card, _ = checkpoint.load_run(workdir, config.checkpoint)
-  model = run.model_of_card(card, config)
+  network = load_network(config, workdir)
   source = run.open_split(config, config.split)
-  run.check_classes(source.class_names, card)
   scales = configuration.default_test_scales(config)
-  dense.check_test_scales(scales, model.crop_size)
-  items = posteriors(config, workdir, model, params, card, source, scales)
-  labels = items[0].labels
-  if np.any(labels < 0):
-    folder = store.path_of(workdir, config.split, "dense", scales[0]).parent
-    run.note(f"split {config.split} has no labels; posteriors are in {folder}")
-    return
+  items = get_posteriors(config, network, source, config.protocol, scales)
   arrays = [item.posteriors for item in items]
   if config.pictures:
-    draw_predictions(
-      config, workdir, model, params, card, source, np.mean(arrays, axis=0)
-    )
-  report(config, workdir, scales, arrays, labels)
+    draw_predictions(config, network, source, np.mean(arrays, axis=0))
+  if np.any(items[0].labels < 0):
+    leave_to_server(config, workdir, source, scales, items)
+    return
+  report(config, workdir, scales, arrays, items[0].labels)
 
 
-def posteriors(
+def leave_to_server(
   config: ConfigDict,
   workdir: Path,
-  model: vgg.VGG,
-  params: dict,
-  card: dict[str, Any],
   source: Any,
   scales: Sequence[int],
-) -> list[store.Posteriors]:
-  """The stored posteriors of each scale; the missing ones are computed."""
-  shared = {
-    "protocol": "dense",
-    "params": checkpoint.params_hash(params),
-    "data": source.fingerprint,
-    "split": config.split,
-    "mirror": config.test_mirror,
-    "spatial": config.spatial,
-    "dtype": config.dtype,
-    "precision": config.test_precision,
-    "mean": card["mean"],
-  }
-  about = {q: {**shared, "test_scale": q} for q in scales}
-  path = {q: store.path_of(workdir, config.split, "dense", q) for q in scales}
-  found = {q: store.load(path[q], about[q]) for q in scales}
-  missing = [q for q in found if found[q] is None]
-  if missing:
-    computed = compute(config, model, params, card, source, missing)
-    arrays, ids, labels = computed
-    for q, array in zip(missing, arrays, strict=True):
-      found[q] = store.Posteriors(array, labels, ids, about[q])
-      store.save(path[q], found[q])
-  return [found[q] for q in scales]
-
-
-def compute(
-  config: ConfigDict,
-  model: vgg.VGG,
-  params: dict,
-  card: dict[str, Any],
-  source: Any,
-  scales: Sequence[int],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Posteriors [scales, N, K], ids and labels; each image is decoded once."""
-  from vggjax.data import pipeline
-
-  buckets = dense.dense_buckets(
-    model,
-    params,
-    mean=card["mean"],
-    mirror=config.test_mirror,
-    spatial=config.spatial,
-    batch_size=config.test_batch_size,
-    devices=parallel.select_devices(config.num_devices),
-    precision=config.test_precision,
+  items: Sequence[store.Posteriors],
+) -> None:
+  """Says where the posteriors of a split without labels are."""
+  folder = store.path_of(workdir, config.split, "dense", scales[0]).parent
+  run.note(f"split {config.split} has no labels; posteriors are in {folder}")
+  if not submission.are_ilsvrc(source.class_names):
+    return
+  path = workdir / "evaluation" / f"{stem_of(config, scales)}-submission.txt"
+  submission.write_submission(
+    path,
+    np.mean([item.posteriors for item in items], axis=0),
+    items[0].ids,
+    source.class_names,
   )
-  ids, labels = [], []
-  examples = pipeline.rescaled_images(source, scales)
+  run.note(f"for the ILSVRC test server: {path}")
 
-  def stream():
-    for index, name, label, versions in examples:
-      ids.append(name)
-      labels.append(label)
-      yield index, versions
 
-  arrays = buckets.map(
-    stream(), source.num_examples, len(scales), progress=config.progress
-  )
-  work = buckets.work
-  run.note(
-    f"{work.images} images in {work.slots} slots of "
-    f"{len(work.shapes)} batch shapes; padding was "
-    f"{100 * (1 - work.pixels / work.slot_pixels):.0f} % of the pixels"
-  )
-  run.note_capped(examples.capped)
-  return arrays, np.array(ids), np.array(labels, np.int32)
+def stem_of(config: ConfigDict, scales: Sequence[int]) -> str:
+  """The name of the files about an evaluation."""
+  return "-".join([config.split, config.protocol, *map(str, scales)])
 
 
 def report(
@@ -126,7 +69,9 @@ def report(
   if len(rows) > 1:
     rows.append((",".join(map(str, scales)), np.mean(arrays, axis=0)))
   width = max(len(name) for name, _ in rows)
-  print(f"{config.run} on {config.split}: {len(labels)} images, dense")
+  print(
+    f"{config.run} on {config.split}: {len(labels)} images, {config.protocol}"
+  )
   print(f"{'Q':>{width}}  top-1 error  top-5 error")
   results = []
   for name, array in rows:
@@ -135,8 +80,7 @@ def report(
       {"test_scales": name, "top1_error": top1, "top5_error": top5}
     )
     print(f"{name:>{width}}  {top1:9.2f} %  {top5:9.2f} %")
-  stem = "-".join([config.split, "dense", *map(str, scales)])
-  path = workdir / "evaluation" / f"{stem}.json"
+  path = workdir / "evaluation" / f"{stem_of(config, scales)}.json"
   path.parent.mkdir(parents=True, exist_ok=True)
   path.write_text(json.dumps(results, indent=2) + "\n")
   last = results[-1]
@@ -148,10 +92,7 @@ def report(
 
 def draw_predictions(
   config: ConfigDict,
-  workdir: Path,
-  model: vgg.VGG,
-  params: dict,
-  card: dict[str, Any],
+  network: Network,
   source: Any,
   combined: np.ndarray,
   count: int = 8,
@@ -162,17 +103,18 @@ def draw_predictions(
     return
   from vggjax.data import pipeline
 
+  model, params, mean = network.model, network.params, network.card["mean"]
   # Two crops across, so that the map has several positions.
   scale = 2 * model.crop_size
-  wanted = set(np.linspace(0, len(combined) - 1, count).astype(int))
+  wanted = np.zeros(len(combined), bool)
+  wanted[np.linspace(0, len(combined) - 1, count).astype(int)] = True
   examples = []
-  for index, _, label, [image] in pipeline.rescaled_images(source, [scale]):
-    if index in wanted:
-      scores = dense.posterior_map(model, params, image, mean=card["mean"])
-      examples.append((image, label, combined[index], scores))
-    if len(examples) == len(wanted):
-      break
-  path = workdir / "predictions.png"
+  for index, _, label, [image] in pipeline.rescaled_images(
+    source, [scale], wanted=wanted
+  ):
+    scores = dense.posterior_map(model, params, image, mean=mean)
+    examples.append((image, label, combined[index], scores))
+  path = network.workdir / "predictions.png"
   visualize.predictions(
     examples, path, class_names=source.class_names, title=config.run
   )

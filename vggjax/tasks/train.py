@@ -21,6 +21,7 @@ FREE_KEYS = {
   "run",
   "split",
   "test_scales",
+  "protocol",
   "test_mirror",
   "spatial",
   "test_batch_size",
@@ -54,6 +55,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
   if validation:
     run.check_classes(validation.class_names, card)
   plan = make_plan(config, source.num_examples)
+  card["num_steps"] = plan.num_steps
   state = create_state(config, card, workdir)
 
   shift = None
@@ -176,20 +178,25 @@ def claim_workdir(config: ConfigDict, workdir: Path) -> None:
     if not (path.exists() and checkpoint.has_checkpoints(workdir)):
       configuration.save_config(config, path)
     saved = configuration.load_config(path)
+    if differing := differing_keys(config, saved):
+      raise InputError(
+        f"workdir {workdir} holds a run with another config: "
+        f"{'; '.join(differing)}; choose another workdir"
+      )
+    configuration.save_config(config, path)
   except OSError as error:
     raise InputError(
       f"workdir {workdir} cannot be used: {error.strerror}"
     ) from error
-  differing = [
+
+
+def differing_keys(config: ConfigDict, saved: dict[str, Any]) -> list[str]:
+  """Where a config and a workdir's saved one differ and must not."""
+  return [
     f"{key} {saved.get(key)!r} there, {value!r} here"
     for key, value in configuration.flatten(config).items()
     if key not in FREE_KEYS and saved.get(key) != value
   ]
-  if differing:
-    raise InputError(
-      f"workdir {workdir} holds a run with another config: "
-      f"{'; '.join(differing)}; choose another workdir"
-    )
 
 
 def draw_learning_curves(config: ConfigDict, workdir: Path) -> None:

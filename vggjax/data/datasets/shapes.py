@@ -48,8 +48,11 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
     id: "train-000000", split and index.
   """
 
-  VERSION = tfds.core.Version("1.0.0")
-  RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
+  VERSION = tfds.core.Version("2.0.0")
+  RELEASE_NOTES: ClassVar = {
+    "1.0.0": "First release.",
+    "2.0.0": "Harder: smaller objects, less contrast, more clutter.",
+  }
   BUILDER_CONFIGS: ClassVar = [
     ShapesConfig(name="full", description="12,000 training images."),
     ShapesConfig(

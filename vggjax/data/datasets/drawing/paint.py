@@ -10,7 +10,9 @@ from .outlines import arc, rotation
 from .scene import fill, plan, random_state, tight_box
 
 JPEG_QUALITY = 90
-CONTRAST = 60  # Least difference in brightness of shapes and ground, 0-255.
+# Least difference in brightness of shapes and ground, 0-255: drawn for each
+# image from this range.
+CONTRAST = (30, 90)
 
 
 class Example(NamedTuple):
@@ -133,11 +135,11 @@ def _background(rng, size, dark, light):
   blend += 0.4 * _pattern(rng, size)
   image = first + blend[..., None] * (second - first)
   short = min(size)
-  for _ in range(rng.randint(2, 6)):
+  for _ in range(rng.randint(2, 8)):
     center = rng.uniform(0, 1, 2) * size[::-1]
     radius = short * rng.uniform(0.04, 0.13)
     _paint(rng, image, _blob(rng, radius, center, size), light)
-  for _ in range(rng.randint(2, 8)):
+  for _ in range(rng.randint(2, 10)):
     center = rng.uniform(0, 1, 2) * size[::-1]
     length = short * rng.uniform(0.06, 0.25)
     _paint(rng, image, _squiggle(rng, length, center, size), light)
@@ -158,7 +160,8 @@ def draw(seed, split, index):
   # Shapes are lighter than the ground. With either sign of contrast, a plain
   # net without normalization stayed at chance for more than five epochs.
   middle = rng.uniform(90, 165)
-  dark, light = (0, middle - CONTRAST / 2), (middle + CONTRAST / 2, 255)
+  half = rng.uniform(*CONTRAST) / 2
+  dark, light = (0, middle - half), (middle + half, 255)
   image = _background(rng, size, dark, light)
   for shape in shapes:
     _paint(rng, image, shape.mask, light)

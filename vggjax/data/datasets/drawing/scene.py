@@ -112,13 +112,13 @@ def plan(seed, split, index):
   short = rng.randint(SHORT_SIDE[0], SHORT_SIDE[1] + 1)
   long = round(short * (1 + rng.uniform() ** 2))
   size = (short, long) if rng.uniform() < 0.6 else (long, short)
-  diameter = short * rng.uniform(0.42, 0.85)
+  diameter = short * np.exp(rng.uniform(np.log(0.32), np.log(0.85)))
   shapes = [_place(rng, diameter, size, central=True)]
   wanted = rng.choice((1, 2, 3), p=(0.25, 0.4, 0.35))
   for _ in range(30):
     if len(shapes) == wanted:
       break
-    small = short * np.exp(rng.uniform(np.log(0.18), np.log(0.5)))
+    small = short * np.exp(rng.uniform(np.log(0.14), np.log(0.5)))
     shape = _place(rng, min(small, 0.7 * diameter), size)
     y0, x0, y1, x1 = shape.box
     # Two pixels around the box stay clear, so no two outlines touch.

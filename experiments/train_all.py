@@ -1,0 +1,105 @@
+"""Trains the paper's networks, stage by stage (Sect. 3.1).
+
+  python -m experiments.train_all --profile=mini --source=shapes \\
+    --runs=runs/shapes [--only=D-256-512,E-256] [--seeds=3] [--dry_run]
+
+Walks the runs of configs/classification.py in order: A; A-LRN and B-shallow at
+random; B, C, D, E from A; S = 384 from S = 256; S in [256, 512] from S = 384.
+A finished run is skipped, a stopped one continued. Runs stand in
+RUNS/seed-0/A-256 and so on. Any further --config.KEY=VALUE goes to every run.
+
+Cost: profile mini, about 100 minutes a seed on two CPU cores.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.chain import Chain, progress, with_sources
+from vggjax.configs.classification import PROFILES, RUNS
+from vggjax.errors import InputError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+  """Prints the plan, then trains; returns the exit status."""
+  options, overrides = parse(arguments)
+  chain = Chain(options.profile, options.runs, tuple(overrides))
+  try:
+    runs = with_sources(options.only.split(",") if options.only else list(RUNS))
+    steps = [(run, seed) for seed in range(options.seeds) for run in runs]
+    states = {step: progress(chain, *step) for step in steps}
+  except InputError as error:
+    print(f"train_all: {error}", file=sys.stderr)
+    return 2
+  for run, seed in steps:
+    source = RUNS[run][2] or "random"
+    text = states[run, seed].text
+    print(f"{chain.workdir(run, seed)}  from {source}: {text}")
+  if blocked := [s for s in steps if states[s].state == "another config"]:
+    folder = chain.workdir(*blocked[0])
+    print(
+      f"train_all: {folder} holds a run of {states[blocked[0]].text}; choose "
+      "another --runs, or move that folder away",
+      file=sys.stderr,
+    )
+    return 2
+  todo = [step for step in steps if states[step].state != "finished"]
+  if options.dry_run:
+    print(f"{len(todo)} of {len(steps)} runs to train")
+    return 0
+  return train(chain, todo)
+
+
+def parse(arguments: Sequence[str] | None):
+  """The options, and the --config.KEY=VALUE arguments."""
+  parser = argparse.ArgumentParser(
+    prog="python -m experiments.train_all",
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  parser.add_argument("--profile", choices=PROFILES, default="imagenet")
+  parser.add_argument("--source", help="data set; default: the profile's")
+  parser.add_argument("--runs", type=Path, required=True, metavar="DIR")
+  parser.add_argument("--only", default="", help="runs, comma-separated")
+  parser.add_argument("--seeds", type=int, default=1, help="seeds 0 to N - 1")
+  parser.add_argument("--dry_run", action="store_true", help="only the plan")
+  options, overrides = parser.parse_known_args(arguments)
+  for argument in overrides:
+    if not argument.startswith("--config.") or "=" not in argument:
+      parser.error(f"unknown argument {argument}")
+  if options.seeds < 1:
+    parser.error(f"--seeds is {options.seeds}; it must be at least 1")
+  if options.source:
+    overrides.insert(0, f"--config.dataset.source={options.source}")
+  return options, overrides
+
+
+def train(chain: Chain, todo: Sequence[tuple[str, int]]) -> int:
+  """Trains runs one after the other, each in a process of its own."""
+  for number, (run, seed) in enumerate(todo, start=1):
+    command = [sys.executable, "-m", "vggjax.main"]
+    command += chain.arguments(run, seed)
+    print(f"[{number}/{len(todo)}] {' '.join(command[1:])}", flush=True)
+    begin = time.monotonic()
+    try:
+      status = subprocess.run(command, check=False).returncode
+    except KeyboardInterrupt:
+      status = 130
+    if status:
+      print(
+        f"train_all: {run} of seed {seed} ended with status {status}; the same "
+        "command goes on there",
+        file=sys.stderr,
+      )
+      return status
+    minutes = (time.monotonic() - begin) / 60
+    print(f"{run} of seed {seed} took {minutes:.1f} minutes", flush=True)
+  print(f"all {len(todo)} runs are trained")
+  return 0
+
+
+if __name__ == "__main__":
+  sys.exit(main())

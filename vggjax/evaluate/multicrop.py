@@ -1,0 +1,174 @@
+"""Evaluation of a regular grid of crops at several scales (Sect. 3.2)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vggjax import geometry
+from vggjax.errors import InputError
+from vggjax.evaluate.buckets import Buckets
+from vggjax.evaluate.dense import check_mean, mean_over_scales
+from vggjax.models.vgg import VGG
+
+GRID = 5
+
+
+def multicrop_posteriors(
+  model: VGG,
+  params: dict,
+  images: Sequence[np.ndarray | str | Path],
+  test_scales: int | Sequence[int],
+  *,
+  mean: Sequence[float],
+  mirror: bool = True,
+  grid: int = GRID,
+  batch_size: int | None = None,
+  progress: bool = False,
+) -> np.ndarray:
+  """Class posteriors averaged over a grid of crops (Sect. 3.2).
+
+  The paper's 5 x 5 crops and their mirror images are 50 a scale, 150 over
+  three scales.
+
+  Args:
+    model: a network.
+    params: its parameters.
+    images: uint8 arrays [H, W, 3] RGB of any sizes, or paths of image files.
+    test_scales: Q in pixels, one or several; each at least the crop size.
+    mean: RGB, 0-255, what training subtracted.
+    mirror: whether the crops' mirror images count too.
+    grid: crops along each side; 1: the central crop.
+    batch_size: images computed at once; None: as many as suit their crops.
+    progress: whether to show a bar.
+
+  Returns:
+    float32 [N, K], averaged over crops, mirror images and scales.
+
+  Raises:
+    InputError: on an image that cannot be read or a value outside its range.
+  """
+  buckets = multicrop_buckets(
+    model,
+    params,
+    mean=mean,
+    mirror=mirror,
+    grid=grid,
+    batch_size=batch_size or 0,
+  )
+  return mean_over_scales(buckets, model, images, test_scales, progress)
+
+
+def multicrop_buckets(
+  model: VGG,
+  params: dict,
+  *,
+  mean: Sequence[float],
+  mirror: bool = True,
+  grid: int = GRID,
+  **options: Any,
+) -> Buckets:
+  """What computes multi-crop posteriors [K] of images, see `Buckets.map`.
+
+  Args:
+    model: a network.
+    params: its parameters.
+    mean: RGB, 0-255.
+    mirror: see `multicrop_posteriors`.
+    grid: see `multicrop_posteriors`.
+    **options: batch_size, devices and precision of `Buckets`.
+
+  Raises:
+    InputError: on a value outside its range.
+  """
+  if grid < 1:
+    raise InputError(f"grid is {grid}; it must be at least 1")
+  mean = check_mean(mean)
+  num_crops = grid**2
+
+  def compute(params, batch):
+    return batch_posteriors(
+      model, params, batch, mean=mean, mirror=mirror, grid=grid
+    )
+
+  def pixels(_):
+    return num_crops * model.crop_size**2
+
+  return Buckets(
+    compute, params, padded_shape=square_canvas, pixels=pixels, **options
+  )
+
+
+def square_canvas(shape: tuple[int, int]) -> tuple[int, int]:
+  """Q times a power of two, squared: the padding costs no computation here."""
+  side = min(shape)
+  while side < max(shape):
+    side *= 2
+  return side, side
+
+
+def batch_posteriors(
+  model: VGG,
+  params: dict,
+  batch: dict[str, jax.Array],
+  *,
+  mean: Any,
+  mirror: bool,
+  grid: int,
+) -> jax.Array:
+  """Posteriors of a padded batch of images, averaged over their crops.
+
+  Args:
+    model: a network.
+    params: its parameters.
+    batch: image: uint8 [n, H, W, 3], padded at the bottom and the right;
+      sizes: int32 [n, 2], the valid height and width.
+    mean: float [3].
+    mirror: whether the crops' mirror images count too.
+    grid: crops along each side.
+
+  Returns:
+    float32 [n, K].
+  """
+  crops = cut_crops(batch["image"], batch["sizes"], model.crop_size, grid)
+  x = crops.reshape(-1, *crops.shape[2:]).astype(model.param_dtype) - mean
+  versions = [x, x[:, :, ::-1]] if mirror else [x]
+  total = 0
+  for version in versions:
+    scores, _ = model.apply({"params": params}, version)
+    total += jax.nn.softmax(scores[:, 0, 0])
+  posteriors = (total / len(versions)).reshape(*crops.shape[:2], -1)
+  return posteriors.mean(axis=1).astype(jnp.float32)
+
+
+def cut_crops(
+  image: jax.Array, sizes: jax.Array, crop_size: int, grid: int
+) -> jax.Array:
+  """A regular grid of crops of each image, row by row (Sect. 3.2).
+
+  Args:
+    image: [n, H, W, 3].
+    sizes: int32 [n, 2], the valid height and width, at least crop_size.
+    crop_size: pixels.
+    grid: crops along each side.
+
+  Returns:
+    [n, grid * grid, crop_size, crop_size, 3].
+  """
+
+  def crop(one, top, left):
+    return jax.lax.dynamic_slice(one, (top, left, 0), (crop_size, crop_size, 3))
+
+  def crops(one, size):
+    steps = jnp.arange(grid)
+    tops, lefts = (
+      geometry.grid_offset(steps, grid, size[axis], crop_size)
+      for axis in range(2)
+    )
+    top, left = jnp.meshgrid(tops, lefts, indexing="ij")
+    return jax.vmap(crop, (None, 0, 0))(one, top.ravel(), left.ravel())
+
+  return jax.vmap(crops)(image, sizes)

@@ -1,0 +1,112 @@
+"""Results in the making: rows filled in any order, in memory or on disk."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class Rows:
+  """An array [N, ...] whose rows are filled in any order, each once.
+
+  Args:
+    num_rows: N.
+
+  Attributes:
+    done: bool [N], the rows filled.
+  """
+
+  def __init__(self, num_rows: int):
+    self.done = np.zeros(num_rows, bool)
+    self._values = None
+
+  def put(self, indices: Sequence[int], values: np.ndarray) -> None:
+    """Fills rows.
+
+    Args:
+      indices: in [0, N).
+      values: [len(indices), ...].
+
+    Raises:
+      RuntimeError: if one of them is filled already.
+    """
+    for index in indices:
+      if not 0 <= index < len(self.done):
+        raise RuntimeError(f"index {index} is not in [0, {len(self.done)})")
+    if np.any(self.done[indices]) or len(set(indices)) < len(indices):
+      raise RuntimeError(f"one of the images {list(indices)} came twice")
+    if self._values is None:
+      shape = len(self.done), *values.shape[1:]
+      self._values = self._create(shape, values.dtype)
+    self._values[indices] = values
+    self._note_done(indices)
+
+  def values(self) -> np.ndarray:
+    """The whole array.
+
+    Raises:
+      RuntimeError: if a row is missing.
+    """
+    missing = int(np.sum(~self.done))
+    if missing or self._values is None:
+      raise RuntimeError(f"{missing} of {len(self.done)} images never came")
+    return self._values
+
+  def _create(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    return np.zeros(shape, dtype)
+
+  def _note_done(self, indices: Sequence[int]) -> None:
+    self.done[indices] = True
+
+
+class StoredRows(Rows):
+  """Rows kept in a folder, so that a stopped evaluation goes on.
+
+  Args:
+    folder: created if missing; emptied if it holds rows of something else.
+    num_rows: N.
+    about: what the rows are computed from and how; JSON values.
+  """
+
+  def __init__(self, folder: str | Path, num_rows: int, about: dict[str, Any]):
+    super().__init__(num_rows)
+    self._folder = Path(folder)
+    card = json.dumps({**about, "num_rows": num_rows}, sort_keys=True)
+    if not self._reopen(card):
+      self.remove()
+      self._folder.mkdir(parents=True)
+      self.done = self._open("done.npy", (num_rows,), bool)
+      # Last: without it the folder counts as nothing.
+      (self._folder / "about.json").write_text(card)
+
+  def remove(self) -> None:
+    """Deletes the folder."""
+    shutil.rmtree(self._folder, ignore_errors=True)
+
+  def _reopen(self, card: str) -> bool:
+    try:
+      if (self._folder / "about.json").read_text() != card:
+        return False
+      done = np.load(self._folder / "done.npy", mmap_mode="r+")
+      if done.any():
+        self._values = np.load(self._folder / "rows.npy", mmap_mode="r+")
+    except (EOFError, OSError, ValueError):
+      return False
+    self.done = done
+    return True
+
+  def _create(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    return self._open("rows.npy", shape, dtype)
+
+  def _note_done(self, indices: Sequence[int]) -> None:
+    # First the values, so that no row counts as done before it is there.
+    self._values.flush()
+    super()._note_done(indices)
+
+  def _open(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.memmap:
+    return np.lib.format.open_memmap(
+      self._folder / name, mode="w+", dtype=dtype, shape=shape
+    )

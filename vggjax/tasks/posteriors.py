@@ -1,0 +1,214 @@
+"""A trained network's posteriors of a split: stored ones, or computed."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from vggjax import checkpoint, parallel
+from vggjax.evaluate import dense, multicrop, store
+from vggjax.evaluate.buckets import Buckets
+from vggjax.evaluate.rows import StoredRows
+from vggjax.models import vgg
+from vggjax.tasks import run
+
+# What a protocol is the mean of; each part is stored by itself.
+PROTOCOLS = {
+  "dense": ("dense",),
+  "multicrop": ("multicrop",),
+  "both": ("dense", "multicrop"),
+  "center": ("center",),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+  """A trained network.
+
+  Attributes:
+    workdir: where its posteriors are stored.
+    model: the module.
+    params: its parameters.
+    card: what was saved with them.
+    params_hash: see `checkpoint.params_hash`.
+  """
+
+  workdir: Path
+  model: vgg.VGG
+  params: dict
+  card: dict[str, Any]
+  params_hash: str
+
+
+def load_network(config: ConfigDict, workdir: Path) -> Network:
+  """The workdir's network.
+
+  Raises:
+    InputError: if it has none, or one of another config.
+  """
+  params, card, _ = checkpoint.load_run(workdir, config.checkpoint)
+  model = run.model_of_card(card, config)
+  return Network(workdir, model, params, card, checkpoint.params_hash(params))
+
+
+def get_posteriors(
+  config: ConfigDict,
+  network: Network,
+  source: Any,
+  protocol: str,
+  scales: Sequence[int],
+) -> list[store.Posteriors]:
+  """The posteriors at each scale; what is not stored is computed and stored.
+
+  Args:
+    config: its evaluation keys count, but for `protocol` and `test_scales`.
+    network: from `load_network`.
+    source: the split.
+    protocol: a key of PROTOCOLS.
+    scales: Q, pixels.
+
+  Raises:
+    InputError: if a scale is too small, or the classes are others.
+  """
+  run.check_classes(source.class_names, network.card)
+  dense.check_test_scales(scales, network.model.crop_size)
+  parts = [
+    _get_part(config, network, source, part, scales)
+    for part in PROTOCOLS[protocol]
+  ]
+  return [
+    dataclasses.replace(
+      items[0], posteriors=np.mean([i.posteriors for i in items], axis=0)
+    )
+    for items in zip(*parts, strict=True)
+  ]
+
+
+def find_posteriors(
+  config: ConfigDict,
+  network: Network,
+  source: Any,
+  protocol: str,
+  scales: Sequence[int],
+) -> bool:
+  """Whether `get_posteriors` would have nothing to compute."""
+  about = [
+    (part, q, identity(config, network, source, part, q))
+    for part in PROTOCOLS[protocol]
+    for q in scales
+  ]
+  return all(
+    store.load(_path(config, network, part, q), identity)
+    for part, q, identity in about
+  )
+
+
+def _path(config, network, part, scale):
+  return store.path_of(network.workdir, config.split, part, scale)
+
+
+def identity(
+  config: ConfigDict, network: Network, source: Any, part: str, scale: int
+) -> dict[str, Any]:
+  """What a stored array was computed from, and how; JSON values."""
+  about = {
+    "protocol": part,
+    "test_scale": scale,
+    "params": network.params_hash,
+    "data": source.fingerprint,
+    "split": config.split,
+    "dtype": config.dtype,
+    "precision": config.test_precision,
+    "mean": network.card["mean"],
+  }
+  if part != "center":
+    about["mirror"] = config.test_mirror
+  if part == "dense":
+    about["spatial"] = config.spatial
+  return about
+
+
+def _get_part(config, network, source, part, scales):
+  """One protocol's stored posteriors; the missing ones are computed."""
+  about = {q: identity(config, network, source, part, q) for q in scales}
+  path = {q: _path(config, network, part, q) for q in scales}
+  found = {q: store.load(path[q], about[q]) for q in scales}
+  missing = [q for q in found if found[q] is None]
+  if missing:
+    rows = {
+      q: StoredRows(
+        path[q].with_suffix(".partial"), source.num_examples, about[q]
+      )
+      for q in missing
+    }
+    compute(config, network, source, part, rows)
+    ids, labels = np.array(source.ids()), source.labels()
+    for q in missing:
+      found[q] = store.Posteriors(rows[q].values(), labels, ids, about[q])
+      store.save(path[q], found[q])
+      rows[q].remove()
+  return [found[q] for q in scales]
+
+
+def compute(
+  config: ConfigDict,
+  network: Network,
+  source: Any,
+  part: str,
+  rows: dict[int, StoredRows],
+) -> None:
+  """Fills each scale's rows; an image is decoded once for all of them."""
+  from vggjax.data import pipeline
+
+  done = np.array([row.done for row in rows.values()])
+  if done.any():
+    run.note(
+      f"{network.workdir}: {part} goes on after {int(done.sum())} of "
+      f"{done.size} images at Q = {', '.join(map(str, rows))}"
+    )
+  buckets = make_buckets(config, network, part)
+  examples = pipeline.rescaled_images(
+    source, tuple(rows), wanted=~done.all(axis=0)
+  )
+  buckets.map(
+    ((index, images) for index, _, _, images in examples),
+    list(rows.values()),
+    progress=config.progress,
+  )
+  work = buckets.work
+  if work.images and part == "dense":
+    run.note(
+      f"{work.images} images in {work.slots} slots of "
+      f"{len(work.shapes)} batch shapes; padding was "
+      f"{100 * (1 - work.pixels / work.slot_pixels):.0f} % of the pixels"
+    )
+  run.note_capped(examples.capped)
+
+
+def make_buckets(config: ConfigDict, network: Network, part: str) -> Buckets:
+  """What computes a protocol's posteriors of padded batches."""
+  options = {
+    "mean": network.card["mean"],
+    "batch_size": config.test_batch_size,
+    "devices": parallel.select_devices(config.num_devices),
+    "precision": config.test_precision,
+  }
+  model, params = network.model, network.params
+  if part == "dense":
+    return dense.dense_buckets(
+      model,
+      params,
+      mirror=config.test_mirror,
+      spatial=config.spatial,
+      **options,
+    )
+  if part == "multicrop":
+    return multicrop.multicrop_buckets(
+      model, params, mirror=config.test_mirror, **options
+    )
+  return multicrop.multicrop_buckets(
+    model, params, mirror=False, grid=1, **options
+  )
