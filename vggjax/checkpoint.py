@@ -5,15 +5,17 @@ state) and `card` (JSON: what the parameters mean). A save goes to a temporary
 folder that is renamed when complete, so a killed save leaves the older ones.
 """
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from absl import logging
 from etils import epath
 
 from vggjax.errors import InputError
@@ -51,15 +53,16 @@ class Checkpoints:
       create=not read_only,
     )
     self.folder = epath.Path(workdir).expanduser().resolve() / FOLDER
-    self._manager = ocp.CheckpointManager(
-      self.folder,
-      options=options,
-      item_handlers={
-        "params": ocp.StandardCheckpointHandler(),
-        "training": ocp.StandardCheckpointHandler(),
-        "card": ocp.JsonCheckpointHandler(),
-      },
-    )
+    with _quiet():  # orbax warns of a read-only manager's being one.
+      self._manager = ocp.CheckpointManager(
+        self.folder,
+        options=options,
+        item_handlers={
+          "params": ocp.StandardCheckpointHandler(),
+          "training": ocp.StandardCheckpointHandler(),
+          "card": ocp.JsonCheckpointHandler(),
+        },
+      )
 
   def steps(self) -> list[int]:
     """The steps of the complete checkpoints, oldest first."""
@@ -218,6 +221,17 @@ def params_hash(params: Any) -> str:
     digest.update(header.encode())
     digest.update(array.data)
   return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+  """Only absl's errors are shown inside."""
+  before = logging.get_verbosity()
+  logging.set_verbosity(logging.ERROR)
+  try:
+    yield
+  finally:
+    logging.set_verbosity(before)
 
 
 def _watched_error(metrics: Mapping[str, float]) -> float:

@@ -113,6 +113,23 @@ def load_config(path: Path) -> dict[str, Any]:
   return {k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()}
 
 
+def open_config(path: Path) -> ConfigDict:
+  """A saved config; keys that it lacks have their defaults.
+
+  Raises:
+    InputError: if it cannot be read.
+  """
+  from vggjax.configs import base
+
+  config = base.get_config()
+  try:
+    config.update_from_flattened_dict(load_config(path))
+    check(config)
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise InputError(f"{path} is not a run's config: {error}") from error
+  return config
+
+
 def _choice(*allowed: str) -> tuple[Callable, str]:
   return lambda value: value in allowed, "one of " + ", ".join(allowed)
 
