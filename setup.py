@@ -56,7 +56,10 @@ setup(
   license="Apache-2.0",
   python_requires=">=3.11",
   packages=find_packages(include=["vggjax", "vggjax.*"]),
-  package_data={"vggjax.evaluate": ["*.txt"]},
+  package_data={
+    "vggjax.evaluate": ["*.txt"],
+    "vggjax.experiments": ["*.css"],
+  },
   install_requires=CORE,
   extras_require=EXTRAS,
   entry_points={"console_scripts": ["vggjax = vggjax.cli:run"]},

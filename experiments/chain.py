@@ -72,24 +72,32 @@ class Progress:
 
 
 def progress(chain: Chain, run: str, seed: int) -> Progress:
-  """How far a run is, from its workdir."""
+  """How far a run is, from its workdir.
+
+  Raises:
+    InputError: if the overrides are bad, or it has checkpoints but no config.
+  """
   workdir = chain.workdir(run, seed)
+  wanted = chain.config(run, seed)
   found = checkpoint.latest_card(workdir)
   if found is None:
     return Progress("not started", "not started")
   card, step = found
-  wanted = chain.config(run, seed)
-  saved = configuration.load_config(workdir / task_run.CONFIG_FILE)
+  path = workdir / task_run.CONFIG_FILE
+  try:
+    saved = configuration.load_config(path)
+  except (OSError, ValueError) as error:
+    raise InputError(f"{path} is not a run's config: {error}") from error
   if differing := differing_keys(wanted, saved):
     return Progress("another config", f"another config: {'; '.join(differing)}")
   num_steps = wanted.num_steps
-  if not num_steps and wanted.num_epochs == saved["num_epochs"]:
-    num_steps = card["num_steps"]
+  # Of the newest checkpoint; the saved config may be of a later start.
+  epochs = card.get("num_epochs", saved["num_epochs"])
+  if not num_steps and epochs:
+    num_steps = card["num_steps"] // epochs * wanted.num_epochs
   if num_steps and step >= num_steps:
     return Progress("finished", f"finished, {step} steps")
-  return Progress(
-    "stopped", f"stopped at step {step} of {num_steps or 'more than before'}"
-  )
+  return Progress("stopped", f"stopped at step {step} of {num_steps or '?'}")
 
 
 def with_sources(runs: list[str]) -> list[str]:

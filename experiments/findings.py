@@ -15,8 +15,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from experiments import runner
+from experiments.output import fewer_seeds, write
 from experiments.shallow import center_crop
-from experiments.systems import MissingRunError, System, Systems, single
+from experiments.systems import System, Systems, single
 from experiments.table6 import ILSVRC_SUBMISSION, pair
 from vggjax.errors import InputError
 from vggjax.evaluate.bootstrap import mean_interval, verdict
@@ -169,60 +170,74 @@ FINDINGS = (
 def main(arguments: Sequence[str] | None = None) -> int:
   """Writes findings.json and .md; returns the exit status."""
   options = runner.parse("findings", arguments)
-  rows, missing = [], []
   try:
-    for finding in FINDINGS:
-      row = {
-        "labels": [finding.text, finding.section],
-        "paper": [finding.paper],
-        "ours": None,
-      }
-      rows.append(row)
-      try:
-        row["ours"] = [compare(options.systems, finding)]
-      except MissingRunError as error:
-        missing.append(str(error))
-    if missing:
-      print(
-        f"findings: missing {'; '.join(dict.fromkeys(missing))}",
-        file=sys.stderr,
-      )
-    if len(missing) == len(FINDINGS):
-      return 2
-    runner.write(
-      {
-        "name": "findings",
-        "title": "The paper's findings",
-        "columns": ["Finding", "Sect."],
-        "measures": ["difference of top-1 errors"],
-        "rows": rows,
-        **runner.about(options, "findings", arguments),
-      },
-      runner.results_folder(options),
-    )
+    return _write_findings(options, arguments)
   except InputError as error:
     print(f"findings: {error}", file=sys.stderr)
     return 2
+
+
+def _write_findings(options, arguments):
+  systems = options.systems
+  if not systems.has_labels():
+    raise runner.no_labels(systems)
+  differences = [subtract(systems, finding) for finding in FINDINGS]
+  runner.name_missing("findings", options)
+  seeds = sorted(set().union(*differences))
+  if not seeds:
+    return 2
+  rows = [
+    {
+      "labels": [finding.text, finding.section],
+      "paper": [finding.paper],
+      "ours": [compare(list(by_seed.values()), seeds)] if by_seed else None,
+    }
+    for finding, by_seed in zip(FINDINGS, differences, strict=True)
+  ]
+  write(
+    {
+      "name": "findings",
+      "title": "The paper's findings",
+      "columns": ["Finding", "Sect."],
+      "measures": ["difference of top-1 errors"],
+      "rows": rows,
+      **runner.about(options, "findings", arguments, seeds),
+    },
+    runner.results_folder(options),
+  )
   return 0
 
 
-def compare(systems: Systems, finding: Finding) -> dict:
-  """The difference of two systems' errors on the same images and seeds."""
+def subtract(systems: Systems, finding: Finding) -> dict[int, np.ndarray]:
+  """The difference of two systems' errors on each image, float [N], by seed.
+
+  Of the seeds that have both systems.
+  """
   worse, better = (
     systems.wrong_by_seed(system) for system in (finding.worse, finding.better)
   )
-  seeds = sorted(worse.keys() & better.keys())
-  if not seeds:
-    raise MissingRunError(f"a seed that has all of: {finding.text}")
-  differences = np.array([worse[seed] - better[seed] for seed in seeds])
+  return {seed: worse[seed] - better[seed] for seed in worse if seed in better}
+
+
+def compare(
+  differences: Sequence[np.ndarray], all_seeds: Sequence[int]
+) -> dict:
+  """What the differences on the images say of a finding.
+
+  Args:
+    differences: float [N] for each seed.
+    all_seeds: those of all findings.
+  """
+  differences = np.array(differences)
   low, high = mean_interval(differences.mean(axis=0))
   value, word = float(differences.mean()), verdict(low, high)
+  text = f"{value:+.2f} [{low:+.2f}, {high:+.2f}], {word}"
   return {
     "value": value,
     "interval": [low, high],
     "seeds": differences.mean(axis=1).tolist(),
     "verdict": word,
-    "text": f"{value:+.2f} [{low:+.2f}, {high:+.2f}], {word}",
+    "text": text + fewer_seeds(len(differences), all_seeds),
   }
 
 

@@ -18,18 +18,26 @@ interval over the images.
 
 import argparse
 import dataclasses
-import json
+import os
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from experiments.chain import Chain
-from experiments.systems import MissingRunError, System, Systems
+from experiments.output import caption as caption
+from experiments.output import error_cell, write
+from experiments.report_html import short_paths
+from experiments.systems import (
+  MissingPosteriorsError,
+  MissingRunError,
+  System,
+  Systems,
+)
 from vggjax.configs.classification import PROFILES, RUNS
 from vggjax.errors import InputError
-from vggjax.evaluate.bootstrap import mean_interval
 from vggjax.evaluate.submission import are_ilsvrc, write_submission
 
 RESULTS = Path("experiments/results")
@@ -72,8 +80,18 @@ class Table:
   )
 
 
-def parse(name: str, arguments: Sequence[str] | None) -> argparse.Namespace:
-  """The options of an experiment; `systems` is made of them."""
+def parse(
+  name: str,
+  arguments: Sequence[str] | None,
+  add_options: Callable[[argparse.ArgumentParser], None] | None = None,
+) -> argparse.Namespace:
+  """The options of an experiment; `systems` is made of them.
+
+  Args:
+    name: of its module.
+    arguments: of the command line; None: the process's own.
+    add_options: adds options of its own to the parser.
+  """
   parser = argparse.ArgumentParser(
     prog=f"python -m experiments.{name}",
     description=__doc__,
@@ -89,6 +107,8 @@ def parse(name: str, arguments: Sequence[str] | None) -> argparse.Namespace:
   parser.add_argument("--weights", nargs="+", default=(), help=hide)
   parser.add_argument("--no_compute", action="store_true", help=hide)
   parser.add_argument("--results", type=Path, default=RESULTS, help=hide)
+  if add_options:
+    add_options(parser)
   options, overrides = parser.parse_known_args(arguments)
   for argument in overrides:
     if not argument.startswith("--config.") or "=" not in argument:
@@ -117,7 +137,13 @@ def run_table(table: Table, arguments: Sequence[str] | None = None) -> int:
   Returns:
     The exit status: 0, or 2 on bad input or when nothing could be measured.
   """
-  options = parse(table.name, arguments)
+  return tabulate(table, parse(table.name, arguments), arguments)
+
+
+def tabulate(
+  table: Table, options: argparse.Namespace, arguments: Sequence[str] | None
+) -> int:
+  """`run_table` with its arguments parsed."""
   try:
     return _run_table(table, options, arguments)
   except InputError as error:
@@ -128,28 +154,25 @@ def run_table(table: Table, arguments: Sequence[str] | None = None) -> int:
 def _run_table(table, options, arguments):
   systems, folder = options.systems, results_folder(options)
   if not systems.has_labels():
-    write_submissions(table, systems, folder)
-    return 0
-  missing, rows = [], []
-  for row in table.rows:
-    result = {"labels": row.labels, "paper": row.paper, "ours": None}
-    rows.append(result)
-    if not row.system:
-      continue
-    result["runs"] = [member.run for member in row.system]
-    try:
-      result["ours"] = measure(systems, row.system, table.measures)
-    except MissingRunError as error:
-      missing.append(str(error))
-  if missing:
-    print(
-      f"{table.name}: missing {'; '.join(dict.fromkeys(missing))}; python -m "
-      f"experiments.train_all --profile={options.profile} "
-      f"--runs={options.runs} trains what is missing",
-      file=sys.stderr,
-    )
-  if not any(row["ours"] for row in rows):
+    return write_submissions(table, options, folder)
+  measured = [
+    measure(systems, row.system, table.measures) for row in table.rows
+  ]
+  name_missing(table.name, options)
+  seeds = sorted(set().union(*measured))
+  if not seeds:
     return 2
+  rows = []
+  for row, wrong in zip(table.rows, measured, strict=True):
+    result = {"labels": row.labels, "paper": row.paper, "ours": None}
+    if row.system:
+      result["runs"] = [member.run for member in row.system]
+    if wrong:
+      result["ours"] = [
+        None if k is None else error_cell([w[k] for w in wrong.values()], seeds)
+        for k in table.measures.values()
+      ]
+    rows.append(result)
   write(
     {
       "name": table.name,
@@ -157,130 +180,114 @@ def _run_table(table, options, arguments):
       "columns": table.columns,
       "measures": list(table.measures),
       "rows": rows,
-      **about(options, table.name, arguments),
+      **about(options, table.name, arguments, seeds),
     },
     folder,
   )
   return 0
 
 
+def name_missing(name: str, options: argparse.Namespace) -> None:
+  """Says what was asked for and is not there, and what makes it."""
+  missing = options.systems.missing
+  if not missing:
+    return
+  is_run = [not isinstance(e, MissingPosteriorsError) for e in missing.values()]
+  hints = []
+  if any(is_run):
+    hints.append(
+      f"python -m experiments.train_all --profile={options.profile} "
+      f"--runs={options.runs} trains missing runs"
+    )
+  if not all(is_run):
+    hints.append("without --no_compute posteriors are computed")
+  print(f"{name}: missing {'; '.join([*missing, *hints])}", file=sys.stderr)
+
+
 def measure(
   systems: Systems, system: System, measures: dict[str, int | None]
-) -> list[dict | None]:
-  """A system's errors: value, spread, interval and text for each measure."""
-  return [
-    None if k is None else error_cell(systems.wrong(system, k))
-    for k in measures.values()
-  ]
-
-
-def error_cell(wrong: np.ndarray) -> dict:
-  """What is known of an error, from `Systems.wrong`."""
-  seeds = wrong.mean(axis=1)
-  low, high = mean_interval(wrong.mean(axis=0))
-  value = float(seeds.mean())
-  spread = float(seeds.std(ddof=1)) if len(seeds) > 1 else None
-  text = f"{value:.2f}"
-  if spread is not None:
-    text += f" ± {spread:.2f}"
-  return {
-    "value": value,
-    "spread": spread,
-    "interval": [low, high],
-    "seeds": seeds.tolist(),
-    "text": f"{text} [{low:.1f}, {high:.1f}]",
-  }
+) -> dict[int, dict[int, np.ndarray]]:
+  """Which images a system gets wrong: seed -> k -> 100 or 0, float [N]."""
+  found = {}
+  for k in measures.values() if system else ():
+    if k is not None:
+      for seed, wrong in systems.wrong_by_seed(system, k).items():
+        found.setdefault(seed, {})[k] = wrong
+  return found
 
 
 def about(
-  options: argparse.Namespace, name: str, arguments: Sequence[str] | None
+  options: argparse.Namespace,
+  name: str,
+  arguments: Sequence[str] | None,
+  seeds: Sequence[int],
 ) -> dict:
   """What a result's reader must know: data, seeds, command."""
   given = sys.argv[1:] if arguments is None else arguments
   source = options.systems.any_source()
+  command = shlex.join(["python", "-m", f"experiments.{name}", *given])
   return {
     "profile": options.profile,
-    "data": source.spec,
+    "data": data_name(source.spec),
     "split": source.split,
     "num_images": source.num_examples,
     "num_classes": len(source.class_names),
-    "seeds": options.systems.seeds(),
-    "command": " ".join(["python -m", f"experiments.{name}", *given]),
+    "seeds": seeds,
+    "command": short_paths(command),
   }
 
 
+def data_name(spec: str) -> str:
+  """A data set's name; of a folder its last part, as its place is nobody's."""
+  if not spec.startswith("folder:"):
+    return spec
+  folder = Path(spec.removeprefix("folder:")).expanduser()
+  return f"folder:{os.path.basename(os.path.abspath(folder))}"
+
+
 def results_folder(options: argparse.Namespace) -> Path:
-  """RESULTS/PROFILE/DATA SET, the last part of the data set's name."""
-  spec = options.systems.any_source().spec
-  if spec.startswith("folder:"):
-    name = Path(spec.removeprefix("folder:")).name
-  else:
-    name = spec.replace("/", "-").replace(":", "-")
+  """RESULTS/PROFILE/DATA SET."""
+  name = data_name(options.systems.any_source().spec).removeprefix("folder:")
+  name = name.replace("/", "-").replace(":", "-")
   return options.results / options.profile / name
 
 
-def write(result: dict, folder: Path) -> None:
-  """Writes and prints a table: FOLDER/NAME.json and .md."""
-  folder.mkdir(parents=True, exist_ok=True)
-  text = markdown(result)
-  path = folder / f"{result['name']}.json"
-  path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-  path.with_suffix(".md").write_text(text)
-  print(text)
-  print(f"{result['name']}: written to {path.with_suffix('.md')}")
-
-
-def markdown(result: dict) -> str:
-  """A result as a Markdown table with what it was measured on."""
-  head = list(result["columns"])
-  for name in result["measures"]:
-    head += [f"{name}, paper", f"{name}, ours"]
-  lines = [head, ["---"] * len(head)]
-  for row in result["rows"]:
-    cells = list(row["labels"])
-    ours = row["ours"] or [None] * len(result["measures"])
-    for figure, cell in zip(row["paper"], ours, strict=True):
-      cells.append("" if figure is None else f"{figure:g}")
-      cells.append(cell["text"] if cell else "")
-    lines.append(cells)
-  table = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-  return (
-    f"**{result['title']}**\n\n{table}\n\n{caption(result)}\n\n"
-    f"```sh\n{result['command']}\n```\n"
+def no_labels(systems: Systems) -> InputError:
+  """What to raise where errors of an unlabeled split are asked for."""
+  source = systems.any_source()
+  return InputError(
+    f"split {source.split} of {source.spec} has no labels, so there are no "
+    "errors to measure; choose another --split"
   )
 
 
-def caption(result: dict) -> str:
-  """What the figures of a table are."""
-  if "caption" in result:
-    return result["caption"]
-  seeds = result["seeds"]
-  number = f"mean over {len(seeds)} seeds ± their standard deviation"
-  return (
-    "Errors in %. Paper: full-size networks on ImageNet. Ours: profile "
-    f"{result['profile']}, {result['num_images']:,} images of "
-    f"{result['data']}, split {result['split']}, {result['num_classes']} "
-    f"classes, {number if len(seeds) > 1 else 'one seed'}; in brackets the "
-    "95 % bootstrap interval over the images."
-  )
-
-
-def write_submissions(table: Table, systems: Systems, folder: Path) -> None:
+def write_submissions(
+  table: Table, options: argparse.Namespace, folder: Path
+) -> int:
   """Writes a file for the test server for each system of a table.
+
+  Returns:
+    The exit status: 0, or 2 if no file could be written.
 
   Raises:
     InputError: if the classes are not ImageNet's.
   """
-  source = systems.any_source()
-  if not are_ilsvrc(source.class_names):
-    raise InputError(
-      f"split {source.split} of {source.spec} has no labels, so there are no "
-      "errors to measure; choose another --split"
-    )
+  systems = options.systems
+  class_names = systems.any_source().class_names
+  if not are_ilsvrc(class_names):
+    raise no_labels(systems)
+  status = 2
   for number, row in enumerate(table.rows, start=1):
     if not row.system:
       continue
-    item = systems.posteriors(row.system, systems.seeds()[0])
+    try:
+      item = systems.posteriors(row.system, systems.seeds()[0])
+    except MissingRunError as error:
+      systems.missing.setdefault(str(error), error)
+      continue
     path = folder / f"{table.name}-{number}-submission.txt"
-    write_submission(path, item.posteriors, item.ids, source.class_names)
+    write_submission(path, item.posteriors, item.ids, class_names)
     print(f"{', '.join(row.labels)}: {path}")
+    status = 0
+  name_missing(table.name, options)
+  return status

@@ -49,6 +49,10 @@ class MissingRunError(Exception):
   """A run of the system is not trained, or its posteriors not computed."""
 
 
+class MissingPosteriorsError(MissingRunError):
+  """A run's posteriors are not computed."""
+
+
 class Systems:
   """The posteriors and errors of systems on one split.
 
@@ -58,6 +62,10 @@ class Systems:
     weights: network name to a run's folder, used for every run of that
       network; others count as missing. Empty: the chain's own runs.
     compute: whether posteriors that are not stored are computed.
+
+  Attributes:
+    chain: see above.
+    missing: what `wrong_by_seed` did not find, by its text, in that order.
   """
 
   def __init__(
@@ -74,8 +82,12 @@ class Systems:
     self._compute = compute
     self._sources = {}
     self._finished = set()
-    # A table's rows go from run to run; the parameters of one are kept.
+    self.missing: dict[str, MissingRunError] = {}
+    # Parameters are large: those of one run are kept, and of all runs the rest,
+    # which tells what is stored.
     self._network = functools.lru_cache(maxsize=1)(self._load_network)
+    self._card = functools.cache(self._load_card)
+    self._wrong = functools.cache(self._find_wrong)
 
   def seeds(self) -> list[int]:
     """The seeds of the chain's runs; given weights count as one."""
@@ -134,15 +146,17 @@ class Systems:
       folders = list(self._weights.values()) or [
         self.chain.workdir(run, seed) for seed in self.seeds() for run in RUNS
       ]
-      for folder in folders:
-        if checkpoint.has_checkpoints(folder):
-          self.source(self.config(folder))
-          break
-      else:
+      there = [path for path in folders if checkpoint.has_checkpoints(path)]
+      if not there and self._weights:
+        raise InputError(
+          f"--weights: no training run is in {', '.join(map(str, folders))}"
+        )
+      if not there:
         raise InputError(
           f"{self.chain.folder} has no trained run such as seed-0/A-256; "
           "python -m experiments.train_all trains them"
         )
+      self.source(self.config(there[0]))
     return next(iter(self._sources.values()))
 
   def posteriors(self, system: System, seed: int) -> store.Posteriors:
@@ -158,45 +172,52 @@ class Systems:
     return bool(np.all(self.any_source().labels() >= 0))
 
   def _of_member(self, member: Member, seed: int) -> store.Posteriors:
-    config, network = self._network(self.workdir(member.run, seed))
+    workdir = self.workdir(member.run, seed)
+    config, card = self._card(workdir)
+    wanted, found = RUNS[member.run][0], card.card["network"]
+    if found != wanted:
+      raise InputError(f"{workdir} holds network {found}, not {wanted}")
     source = self.source(config)
-    crop = network.model.crop_size
-    scales = [scaled(q, crop) for q in member.test_scales]
-    arguments = config, network, source, member.protocol, scales
-    if not self._compute and not tasks.find_posteriors(*arguments):
-      raise MissingRunError(f"{network.workdir}: {member.protocol} posteriors")
-    return fusion.fuse(tasks.get_posteriors(*arguments))
+    scales = [scaled(q, card.model.crop_size) for q in member.test_scales]
+    what = source, member.protocol, scales
+    items = tasks.stored_posteriors(config, card, *what)
+    if items is None and not self._compute:
+      raise MissingPosteriorsError(
+        f"{workdir}: {member.protocol} posteriors of split {config.split} at "
+        f"Q = {', '.join(map(str, scales))}"
+      )
+    if items is None:
+      items = tasks.get_posteriors(config, self._network(workdir), *what)
+    return fusion.fuse(items)
 
-  def _load_network(self, workdir: Path) -> tuple[ConfigDict, tasks.Network]:
-    config = self.config(workdir)
-    return config, tasks.load_network(config, workdir)
+  def _load_network(self, workdir: Path) -> tasks.Network:
+    return tasks.load_network(self.config(workdir), workdir)
 
-  def wrong(self, system: System, k: int = 1) -> np.ndarray:
-    """Which images a system gets wrong: 100 or 0, float [seeds, N].
-
-    Raises:
-      MissingRunError: see `wrong_by_seed`.
-    """
-    return np.array(list(self.wrong_by_seed(system, k).values()))
+  def _load_card(self, workdir: Path) -> tuple[ConfigDict, tasks.Network]:
+    """A run's config, and its network without the parameters."""
+    network = dataclasses.replace(self._network(workdir), params={})
+    return self.config(workdir), network
 
   def wrong_by_seed(self, system: System, k: int = 1) -> dict[int, np.ndarray]:
-    """The same for each seed that has all runs of the system: float [N].
+    """Which images a system gets wrong: 100 or 0, float [N], by seed.
 
-    Raises:
-      MissingRunError: if there is none; it names what the first seed lacks.
+    Seeds that lack a run of the system are left out, and `missing` has what
+    they lack.
     """
-    found, missing = {}, None
+    found = {}
     for seed in self.seeds() or [0]:
       try:
-        item = self.posteriors(system, seed)
-        found[seed] = 100.0 * metrics.topk_wrong(
-          item.posteriors, item.labels, k
-        )
+        found[seed] = self._wrong(system, seed)[k]
       except MissingRunError as error:
-        missing = missing or error
-    if not found:
-      raise missing
+        self.missing.setdefault(str(error), error)
     return found
+
+  def _find_wrong(self, system: System, seed: int) -> dict[int, np.ndarray]:
+    item = self.posteriors(system, seed)
+    return {
+      k: 100.0 * metrics.topk_wrong(item.posteriors, item.labels, k)
+      for k in (1, 5)
+    }
 
 
 def scaled(scale: int, crop_size: int) -> int:

@@ -1,5 +1,7 @@
 """Grouping by padded shape: each image once, in its place (Sect. 3.2)."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vggjax.errors import InputError
-from vggjax.evaluate.buckets import Buckets
+from vggjax.evaluate.buckets import Buckets, pad_long_side
+from vggjax.evaluate.rows import Rows
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -30,8 +33,19 @@ def naive(image, row=3):
   return [np.sum(image * weights[..., None].astype(float)), height, width]
 
 
-def make_buckets(**options):
-  return Buckets(describe, {"row": np.float32(3)}, granule=GRANULE, **options)
+pad = functools.partial(pad_long_side, granule=GRANULE)
+
+
+def make_buckets(function=describe, **options):
+  params = {"row": np.float32(3)}
+  return Buckets(function, params, padded_shape=pad, **options)
+
+
+def mapped(buckets, stream, num_images, num_scales=1):
+  """What the buckets compute, [scales, N, 3]."""
+  rows = [Rows(num_images) for _ in range(num_scales)]
+  assert buckets.map(stream, rows) is None
+  return [target.values() for target in rows]
 
 
 def make_images(shapes, seed=0):
@@ -61,7 +75,7 @@ def test_every_image_in_its_place(items, num_devices, batch_size, random):
   buckets = make_buckets(
     batch_size=batch_size, devices=jax.devices()[:num_devices]
   )
-  result = buckets.map(iter(stream), len(images), 2)
+  result = mapped(buckets, iter(stream), len(images), 2)
   wanted = [[naive(i[scale]) for i in images] for scale in range(2)]
   np.testing.assert_allclose(result, wanted, rtol=1e-5)
 
@@ -72,21 +86,21 @@ def test_every_image_in_its_place(items, num_devices, batch_size, random):
   for slots, height, width in work.shapes:
     assert slots % num_devices == 0
     assert slots <= batch_size or not batch_size
-    assert (height, width) in {buckets.padded_shape(s) for s in shapes}
+    assert (height, width) in {pad(s) for s in shapes}
 
 
 @pytest.mark.parametrize(
   ("shape", "padded"),
   [
-    ((12, 12, 3), (12, 12)),
-    ((12, 13, 3), (12, 16)),
+    ((12, 12), (12, 12)),
+    ((12, 13), (12, 16)),
     ((12, 16), (12, 16)),
     ((17, 12), (24, 12)),
-    ((16, 128, 3), (16, 128)),
+    ((16, 128), (16, 128)),
   ],
 )
-def test_padded_shape(shape, padded):
-  assert make_buckets().padded_shape(shape) == padded
+def test_pad_long_side(shape, padded):
+  assert pad_long_side(shape, 8) == padded
 
 
 def test_few_programs():
@@ -94,7 +108,7 @@ def test_few_programs():
   shapes = [(12, 12 + i // 2) for i in range(1, 25)]
   images = make_images([shapes[i % 24] for i in range(40)])
   buckets = make_buckets(batch_size=4, devices=jax.devices()[:1])
-  buckets.map(enumerate((i,) for i in images), 40, 1)
+  mapped(buckets, enumerate((i,) for i in images), 40)
   work = buckets.work
   assert {s[1:] for s in work.shapes} == {(12, 12), (12, 16), (12, 24)}
   assert {s[0] for s in work.shapes} <= {1, 2, 4}
@@ -110,42 +124,120 @@ def test_without_a_batch_size_larger_images_come_fewer_at_once():
     buckets = make_buckets(devices=device)
     # One more than fit: a full batch and one of a single slot.
     stream = ((i, (image,)) for i in range(number + 1))
-    buckets.map(stream, number + 1, 1)
+    mapped(buckets, stream, number + 1)
     assert buckets.work.shapes == {(number, *shape), (1, *shape)}
 
 
 def test_eight_devices():
   images = make_images([(12, 14)] * 11 + [(20, 12)] * 3)
   buckets = make_buckets()
-  result = buckets.map(enumerate((i,) for i in images), 14, 1)
+  result = mapped(buckets, enumerate((i,) for i in images), 14)
   np.testing.assert_allclose(result[0], [naive(i) for i in images], rtol=1e-5)
   assert buckets.work.shapes == {(16, 12, 16), (8, 24, 12)}
   assert buckets.work.slots == 24
 
 
+def test_pixels_of_an_image_decide_how_many_come_at_once():
+  """A function that computes 2^17 pixels of whatever image: four."""
+  buckets = make_buckets(devices=jax.devices()[:1], pixels=lambda _: 2**17)
+  images = make_images([(12, 12)] * 9)
+  mapped(buckets, enumerate((i,) for i in images), 9)
+  assert buckets.work.shapes == {(4, 12, 12), (1, 12, 12)}
+
+
+def one_device(**options):
+  return make_buckets(devices=jax.devices()[:1], **options)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 8])
 @pytest.mark.parametrize(
-  ("indices", "missing"),
+  ("indices", "message"),
   [
-    ([0, 1, 1], 2),  # 1 twice, 2 never.
-    ([0, 1], 1),
-    ([0, 1, 2, 2], 1),
-    ([], 3),
+    ([0, 1, 1], "came twice"),
+    ([0, 1, 2, 2], "came twice"),
+    ([0, 0, 1, 2], "came twice"),
+    ([0, 1], "1 of 3 images never came"),
+    ([], "3 of 3 images never came"),
+    ([0, 1, 2, 3], r"3 is not in \[0, 3\)"),
+    ([0, 1, 2, -1], r"-1 is not in \[0, 3\)"),
   ],
 )
-def test_repeated_or_missing_images(indices, missing):
+def test_repeated_or_missing_images(indices, message, batch_size):
   image = np.zeros((12, 12, 3), np.uint8)
-  buckets = make_buckets(batch_size=2, devices=jax.devices()[:1])
-  message = f"{missing} of 3 images were not computed exactly once"
   with pytest.raises(RuntimeError, match=message):
-    buckets.map(((i, [image]) for i in indices), 3, 1)
+    mapped(
+      one_device(batch_size=batch_size), ((i, [image]) for i in indices), 3
+    )
 
 
 def test_a_missing_scale():
   image = np.zeros((12, 12, 3), np.uint8)
   stream = [(0, [image, image]), (1, [image])]
-  buckets = make_buckets(batch_size=2, devices=jax.devices()[:1])
-  with pytest.raises(RuntimeError, match="1 of 4 images"):
-    buckets.map(stream, 2, 2)
+  with pytest.raises(ValueError, match="zip"):
+    mapped(one_device(batch_size=2), stream, 2, 2)
+
+
+def test_images_that_are_done_are_not_computed_again():
+  shapes = [(12, 12), (12, 15), (17, 12)] * 4
+  images = list(zip(make_images(shapes), make_images(shapes, 1), strict=True))
+  rows = [Rows(12), Rows(12)]
+  kept = {0: [0, 5, 11], 1: [2, 5]}
+  for scale, done in kept.items():
+    rows[scale].put(done, np.full((len(done), 3), 7.0, np.float32))
+  buckets = one_device(batch_size=2)
+  # Image 5, done at both scales, does not even come.
+  buckets.map(((i, images[i]) for i in range(12) if i != 5), rows)
+  for scale, done in kept.items():
+    wanted = np.array([naive(pair[scale]) for pair in images])
+    wanted[done] = 7
+    np.testing.assert_allclose(rows[scale].values(), wanted, rtol=1e-5)
+  todo = [
+    shapes[i] for done in kept.values() for i in range(12) if i not in done
+  ]
+  assert buckets.work.images == len(todo) == 19
+  assert buckets.work.pixels == sum(h * w for h, w in todo)
+
+
+def test_nothing_runs_when_everything_is_done():
+  def fail(*_):
+    raise AssertionError
+
+  image = np.zeros((12, 12, 3), np.uint8)
+  rows = [Rows(2)]
+  rows[0].put([0, 1], np.ones((2, 3)))
+  buckets = one_device(function=fail)
+  buckets.map([(0, [image]), (1, [image])], rows)
+  assert (rows[0].values() == 1).all()
+  assert buckets.work.slots == 0
+
+
+def test_a_stopped_stream_goes_on_with_the_same_batches():
+  """Whole batches are kept, and what was pending comes again in its place."""
+  random = np.random.default_rng(3)
+  shapes = [
+    ((12, 12), (12, 15), (17, 12))[i] for i in random.integers(3, size=30)
+  ]
+  images = make_images(shapes)
+  undisturbed, stopped = [Rows(30)], [Rows(30)]
+  one_device(batch_size=4).map(enumerate((i,) for i in images), undisturbed)
+
+  def interrupted():
+    for index in np.flatnonzero(~stopped[0].done):
+      if index == stop:
+        raise KeyboardInterrupt
+      yield index, [images[index]]
+
+  for stop in (13, 22):
+    with pytest.raises(KeyboardInterrupt):
+      one_device(batch_size=4).map(interrupted(), stopped)
+    done = int(stopped[0].done.sum())
+    assert stop - 9 <= done <= stop
+    assert done % 4 == 0
+  stop = None
+  buckets = one_device(batch_size=4)
+  buckets.map(interrupted(), stopped)
+  assert buckets.work.images == 30 - done
+  np.testing.assert_array_equal(stopped[0].values(), undisturbed[0].values())
 
 
 @pytest.mark.parametrize("batch_size", [1, 12, -8])

@@ -5,6 +5,7 @@ import pytest
 from vggjax import config as configuration
 from vggjax.configs import base, classification, quickstart
 from vggjax.errors import InputError
+from vggjax.tasks import train
 
 MINI = "--config=configs/classification.py:A-256,mini"
 WORKDIR = "--workdir=runs/A-256"
@@ -52,6 +53,29 @@ def test_the_papers_settings_are_the_defaults():
 def test_stages_start_from_runs_that_exist():
   for _, _, source, _ in classification.RUNS.values():
     assert source is None or source in classification.RUNS
+
+
+STAGES = {
+  "random": {"A-256", "A-LRN-256", "B-shallow-256"},
+  "warm": {"B-256", "C-256", "D-256", "E-256"},
+  "384": {"C-384", "D-384", "E-384"},
+  "256-512": {"C-256-512", "D-256-512", "D-256-512-fc", "E-256-512"},
+}
+
+
+def test_every_run_has_the_steps_of_its_stage():
+  assert set(STAGES) == set(classification.MINI_STEPS)
+  assert set.union(*STAGES.values()) == set(classification.RUNS)
+  for stage, runs in STAGES.items():
+    steps, boundaries = classification.MINI_STEPS[stage]
+    for run in runs:
+      assert classification.stage_of(run) == stage
+      config = classification.get_config(f"{run},mini")
+      assert (config.schedule, config.num_epochs) == ("fixed", 0)
+      assert (config.num_steps, config.boundaries) == (steps, boundaries)
+    # Every drop of the rate has steps after it.
+    assert boundaries[0] > 0
+    assert boundaries[-1] < steps
 
 
 def test_mini_scales_are_the_papers_by_64_over_224():
@@ -103,7 +127,10 @@ def test_a_packaged_config_is_found_by_its_name():
     ("schedule=cosine", "schedule is 'cosine'; it must be one of plateau"),
     ("spatial=max", "spatial is 'max'; it must be one of scores"),
     ("dataset.source=", "dataset.source is empty"),
-    ("dataset.validation_split=", "schedule=plateau watches"),
+    ("protocol=crops", "protocol is 'crops'; it must be one of dense, multi"),
+    ("num_epochs=5", "num_epochs is 5 and num_steps is 2400; the run's length"),
+    ("num_steps=0", "num_epochs is 0 and num_steps is 0; the run's length is"),
+    ("num_steps=-1", "num_steps is -1; it must be at least 0"),
     ("dataset.on_error=ignore", "one of raise, skip"),
   ],
 )
@@ -111,6 +138,31 @@ def test_bad_values_are_refused_in_one_line(override, message):
   with pytest.raises(InputError, match=message) as error:
     parse(f"--config.{override}")
   assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  ("overrides", "message"),
+  [
+    (["dataset.validation_split=", "schedule=plateau"], "plateau watches"),
+    (["num_epochs=3", "num_steps=7"], "num_epochs is 3 and num_steps is 7"),
+  ],
+)
+def test_bad_pairs_are_refused_in_one_line(overrides, message):
+  with pytest.raises(InputError, match=message) as error:
+    parse(*(f"--config.{override}" for override in overrides))
+  assert "\n" not in str(error.value)
+
+
+def test_the_runs_length_is_in_epochs_or_in_steps():
+  steps = parse("--config.num_steps=7")
+  assert train.make_plan(steps, 1000).num_steps == 7
+  assert train.make_plan(steps, 2000).num_steps == 7
+  epochs = parse("--config.num_steps=0", "--config.num_epochs=3")
+  # 15 batches of 64 in an epoch; what is left over is dropped.
+  assert train.make_plan(epochs, 1000).num_steps == 45
+  assert train.make_plan(epochs, 1000).steps_per_epoch == 15
+  paper = classification.get_config("A-256")
+  assert train.make_plan(paper, 1_281_167).num_steps == 74 * 5004
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import vggjax
 from vggjax import images as pictures
 from vggjax.errors import InputError
 from vggjax.evaluate import dense
+from vggjax.evaluate.rows import Rows
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -189,9 +190,9 @@ def test_many_shapes_in_few_programs(num_devices):
     batch_size=8,
     devices=jax.devices()[:num_devices],
   )
-  stream = dense.rescaled(images, [32])
-  ours = buckets.map(stream, len(images), 1)
-  assert_equal_posteriors(ours[0], np.array(wanted))
+  rows = Rows(len(images))
+  buckets.map(dense.rescaled(images, [32]), [rows])
+  assert_equal_posteriors(rows.values(), np.array(wanted))
 
   distinct = {pictures.rescale(i, 32).shape for i in images}
   padded = {s[1:] for s in buckets.work.shapes}

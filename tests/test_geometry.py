@@ -3,6 +3,7 @@
 import math
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,3 +81,37 @@ def test_score_map_side(size, ceil, floor):
 
 def test_score_map_side_tells_too_small_images():
   assert geometry.score_map_side(160, 224, "ceil") < 1
+
+
+@given(st.integers(2, 9), st.integers(1, 600), st.integers(0, 4000))
+def test_grid_offset_is_even_and_rounds_half_up(count, inner, more):
+  offsets = [
+    geometry.grid_offset(i, count, inner + more, inner) for i in range(count)
+  ]
+  for i, offset in enumerate(offsets):
+    exact = Fraction(i * more, count - 1)
+    assert offset == math.floor(exact + Fraction(1, 2))
+  assert (offsets[0], offsets[-1]) == (0, more)
+
+
+@pytest.mark.parametrize(
+  ("count", "outer", "inner", "offsets"),
+  [
+    (5, 256, 224, [0, 8, 16, 24, 32]),
+    (5, 45, 32, [0, 3, 7, 10, 13]),  # 3.25, 6.5, 9.75
+    (5, 341, 224, [0, 29, 59, 88, 117]),  # 29.25, 58.5, 87.75
+    (5, 224, 224, [0, 0, 0, 0, 0]),
+    (2, 256, 224, [0, 32]),
+    (3, 257, 224, [0, 17, 33]),
+    (1, 256, 224, [16]),
+    (1, 257, 224, [16]),
+  ],
+)
+def test_grid_offset_by_hand(count, outer, inner, offsets):
+  indices = range(count)
+  found = [geometry.grid_offset(i, count, outer, inner) for i in indices]
+  assert found == offsets
+  array = geometry.grid_offset(np.arange(count), count, outer, inner)
+  assert array.tolist() == offsets
+  sides = geometry.grid_offset(0, count, np.array([outer, inner]), inner)
+  assert sides.tolist() == [offsets[0], 0]

@@ -358,21 +358,48 @@ def test_rescaled_images(source):
       assert np.abs(version.astype(int) - expected).max() <= 1
 
 
-def test_rescaled_images_of_processes_and_from_the_middle(source):
-  for process, skip in ((0, 0), (1, 3)):
-    found = pipeline.rescaled_images(
-      source, [8], skip=skip, process_index=process, process_count=2
-    )
-    indices = [index for index, *_ in found]
-    assert indices == list(range(process, NUM_IMAGES, 2))[skip:]
+WANTED = (0, 1, 4, 7, 13, 14, 22)
+
+
+def test_rescaled_images_are_those_wanted(source):
+  wanted = np.isin(np.arange(NUM_IMAGES), WANTED)
+  whole = list(pipeline.rescaled_images(source, [8, 11]))
+  found = list(pipeline.rescaled_images(source, [8, 11], wanted=wanted))
+  assert [index for index, *_ in found] == list(WANTED)
+  for (index, *names, versions), i in zip(found, WANTED, strict=True):
+    assert (index, *names) == whole[i][:3]
+    for ours, theirs in zip(versions, whole[i][3], strict=True):
+      np.testing.assert_array_equal(ours, theirs)
+  nothing = np.zeros(NUM_IMAGES, bool)
+  assert list(pipeline.rescaled_images(source, [8], wanted=nothing)) == []
+
+
+def test_rescaled_images_of_processes(source):
+  wanted = np.isin(np.arange(NUM_IMAGES), WANTED)
+  for options, indices in (
+    ({}, range(NUM_IMAGES)),
+    ({"wanted": wanted}, WANTED),
+  ):
+    for process in range(3):
+      found = pipeline.rescaled_images(
+        source, [8], process_index=process, process_count=3, **options
+      )
+      mine = [i for i in indices if i % 3 == process]
+      assert [index for index, *_ in found] == mine
+
+
+def test_images_not_wanted_are_not_decoded(tmp_path):
+  source = write_folder(tmp_path, 8)
+  (tmp_path / "005.jpg").write_bytes(b"no image")
+  wanted = np.arange(8) != 5
+  found = pipeline.rescaled_images(source, [8], wanted=wanted)
+  assert [index for index, *_ in found] == [0, 1, 2, 3, 4, 6, 7]
 
 
 def test_rescaled_images_refuses(folder):
   for options in ({"test_scales": []}, {"test_scales": [0]}):
     with pytest.raises(InputError, match="must be one Q or more"):
       pipeline.rescaled_images(folder, **options)
-  with pytest.raises(InputError, match="skip at least 0"):
-    pipeline.rescaled_images(folder, [8], skip=-1)
   with pytest.raises(InputError, match="process 1 of 1"):
     pipeline.rescaled_images(folder, [8], process_index=1)
 

@@ -1,5 +1,6 @@
 """The pictures: written whole, of a sensible size, and of the right things."""
 
+import io
 import os
 
 import numpy as np
@@ -165,3 +166,108 @@ class TestPredictions:
     assert visualize.short_name("hen") == "hen"
     assert visualize.short_name("x" * 26) == "x" * 26
     assert visualize.short_name("x" * 27) == "x" * 25 + "…"
+
+
+class TestPicture:
+  image = np.full((60, 120, 3), 90, np.uint8)
+
+  def draw(self, *arguments, **options):
+    file = io.BytesIO()
+    visualize.picture(self.image, file, *arguments, **options)
+    with Image.open(file) as image:
+      assert image.format == "PNG"
+      return np.asarray(image.convert("RGB")).astype(int)
+
+  def test_is_the_image_without_a_border(self):
+    pixels = self.draw()
+    assert pixels.shape[1] == pytest.approx(2 * pixels.shape[0], abs=2)
+    assert pixels.shape[0] * pixels.shape[1] == pytest.approx(40_000, rel=0.03)
+    assert np.abs(pixels - 90).max() <= 1
+    assert self.draw(area=5_000).size == pytest.approx(15_000, rel=0.06)
+
+  def test_keeps_what_is_left_and_below(self):
+    self.image = self.image.copy()
+    self.image[:, :60, 0], self.image[30:, :, 2] = 200, 10
+    pixels = self.draw()
+    height, width = pixels.shape[:2]
+    assert pixels[height // 4, width // 4].tolist() == [200, 90, 90]
+    assert pixels[3 * height // 4, 3 * width // 4].tolist() == [90, 90, 10]
+
+  def test_the_map_colors_where_it_is_high(self):
+    pixels = self.draw(np.array([[0.0, 0.0, 1.0, 1.0]]))
+    height, width = pixels.shape[:2]
+    assert np.abs(pixels[height // 2, 10] - 90).max() <= 2
+    red, _, blue = pixels[height // 2, width - 10]
+    assert red > 200
+    assert blue < 60
+
+
+class TestNetworkCurves:
+  def stages(self, *names, seeds=1, **options):
+    return [(name, [make_records(**options)] * seeds) for name in names]
+
+  def draw(self, stages, limits=None):
+    file = io.BytesIO()
+    limits = limits or visualize.curve_limits([stages])
+    visualize.network_curves(stages, file, title="D", limits=limits)
+    with Image.open(file) as image:
+      pixels = np.asarray(image)
+    # On a page of any color.
+    assert pixels[0, 0, 3] == 0
+    alpha = pixels[..., 3:] / 255
+    white = pixels[..., :3] * alpha + 255 * (1 - alpha)
+    return white.round().astype(int)
+
+  def columns(self, pixels, color):
+    """The columns with pixels of a color, left of the legend's."""
+    rgb = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+    lower = pixels[pixels.shape[0] // 2 :]
+    near = np.abs(lower - rgb).max(axis=2) <= 8
+    return np.flatnonzero(near.any(axis=0))
+
+  def test_limits_by_hand(self):
+    low = {"kind": "train", "step": 30, "loss": 0.5, "top1_error": 0}
+    high = {"kind": "validation", "step": 40, "loss": 2.0, "top1_error": 80}
+    networks = [[("A", [[low], [high]])], [("C", [[low]]), ("D", [[low]])]]
+    limits = visualize.curve_limits(networks)
+    assert limits.steps == 60
+    assert limits.ranges["loss"] == pytest.approx((0.4, 2.5))
+    # 0 has no logarithm.
+    assert limits.ranges["top1_error"] == pytest.approx((64, 100))
+
+  def test_both_curves_in_both_panels(self):
+    pixels = self.draw(self.stages("D-256", "D-384"))
+    assert pixels.shape[0] > 400
+    for color in (visualize.TRAIN_COLOR, visualize.VALIDATION_COLOR):
+      for half in np.array_split(pixels, 2):
+        assert count_pixels(half, color) > 100
+
+  def test_stages_follow_one_another(self):
+    one, two = self.stages("D-256"), self.stages("D-256", "D-384")
+    limits = visualize.curve_limits([two])
+    short = self.columns(self.draw(one, limits), visualize.TRAIN_COLOR)
+    long = self.columns(self.draw(two, limits), visualize.TRAIN_COLOR)
+    assert long.max() - long.min() > 1.9 * (short.max() - short.min())
+
+  def test_seeds_are_faint_around_their_mean(self):
+    records = make_records()
+    scaled = [
+      {**r, "loss": f * r["loss"], "top1_error": f * r["top1_error"]}
+      for f in (0.5, 1.5)
+      for r in records
+    ]
+    seeds = [scaled[: len(records)], scaled[len(records) :]]
+    limits = visualize.curve_limits([[("D", seeds)]])
+    single = self.draw([("D", [records])], limits)
+    pixels = self.draw([("D", seeds)], limits)
+    color = visualize.VALIDATION_COLOR
+    # The mean of the seeds is the curve between them.
+    assert count_pixels(pixels, color) == pytest.approx(
+      count_pixels(single, color), rel=0.2
+    )
+    assert np.sum(pixels != 255) > np.sum(single != 255) + 500
+
+  def test_before_the_first_validation_and_without_errors(self):
+    first = {"kind": "train", "step": 5, "loss": 1.0, "top1_error": 0.0}
+    self.draw([("D-256", [[first], []])])
+    self.draw([("D-256", [[]])])

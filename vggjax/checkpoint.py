@@ -33,6 +33,11 @@ class Checkpoints:
   """
 
   def __init__(self, workdir: str | Path, *, keep: int = 3, read_only=False):
+    self.folder = epath.Path(workdir).expanduser().resolve() / FOLDER
+    with _quiet():  # orbax warns of a read-only manager's being one.
+      self._manager = self._open(keep, read_only)
+
+  def _open(self, keep: int, read_only: bool) -> ocp.CheckpointManager:
     policies = ocp.checkpoint_managers
     options = ocp.CheckpointManagerOptions(
       best_fn=_watched_error,
@@ -52,17 +57,15 @@ class Checkpoints:
       read_only=read_only,
       create=not read_only,
     )
-    self.folder = epath.Path(workdir).expanduser().resolve() / FOLDER
-    with _quiet():  # orbax warns of a read-only manager's being one.
-      self._manager = ocp.CheckpointManager(
-        self.folder,
-        options=options,
-        item_handlers={
-          "params": ocp.StandardCheckpointHandler(),
-          "training": ocp.StandardCheckpointHandler(),
-          "card": ocp.JsonCheckpointHandler(),
-        },
-      )
+    return ocp.CheckpointManager(
+      self.folder,
+      options=options,
+      item_handlers={
+        "params": ocp.StandardCheckpointHandler(),
+        "training": ocp.StandardCheckpointHandler(),
+        "card": ocp.JsonCheckpointHandler(),
+      },
+    )
 
   def steps(self) -> list[int]:
     """The steps of the complete checkpoints, oldest first."""

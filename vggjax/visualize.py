@@ -2,15 +2,21 @@
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 TRAIN_COLOR, VALIDATION_COLOR, RATE_COLOR = "#4477aa", "#cc3311", "#777777"
+KINDS = {"train": TRAIN_COLOR, "validation": VALIDATION_COLOR}
+CURVES = {"loss": "loss", "top1_error": "top-1 error, %"}
+DPI = 120
 # Clear where the posterior is 0, so that the image stays visible.
 OVERLAY = LinearSegmentedColormap.from_list(
   "overlay", [(1.0, 0.35, 0.0, 0.0), (1.0, 0.35, 0.0, 0.75)]
@@ -27,21 +33,12 @@ def learning_curves(
     path: of the PNG.
     title: the run's name.
   """
-  lines = {
-    kind: [r for r in records if r["kind"] == kind]
-    for kind in ("train", "validation")
-  }
+  lines = {kind: [r for r in records if r["kind"] == kind] for kind in KINDS}
   figure = Figure(figsize=(10, 4), layout="constrained")
   loss, error = figure.subplots(1, 2)
   figure.suptitle(title)
-  for axes, key, label in (
-    (loss, "loss", "loss"),
-    (error, "top1_error", "top-1 error, %"),
-  ):
-    for kind, color in (
-      ("train", TRAIN_COLOR),
-      ("validation", VALIDATION_COLOR),
-    ):
+  for axes, (key, label) in zip((loss, error), CURVES.items(), strict=True):
+    for kind, color in KINDS.items():
       steps = [r["step"] for r in lines[kind]]
       values = [r[key] for r in lines[kind]]
       axes.plot(steps, values, color=color, label=kind, linewidth=1.4)
@@ -96,18 +93,7 @@ def predictions(
   for axes, example in zip(grid.flat, examples, strict=False):
     image, label, posteriors, posterior_map = example
     answer = int(np.argmax(posteriors))
-    height, width = image.shape[:2]
-    axes.imshow(image)
-    shown = axes.imshow(
-      posterior_map[..., answer],
-      extent=(0, width, height, 0),
-      cmap=OVERLAY,
-      vmin=0,
-      vmax=1,
-      interpolation="bilinear",
-    )
-    axes.set_xlim(0, width)
-    axes.set_ylim(height, 0)
+    shown = overlay(axes, image, posterior_map[..., answer])
     text = f"{short_name(class_names[answer])} {100 * posteriors[answer]:.0f} %"
     is_wrong = label >= 0 and label != answer
     if is_wrong:
@@ -122,16 +108,176 @@ def predictions(
   save(figure, path)
 
 
+def overlay(
+  axes: Axes, image: np.ndarray, posterior_map: np.ndarray
+) -> AxesImage:
+  """Draws an image under one class's posterior map [h, w]."""
+  height, width = image.shape[:2]
+  axes.imshow(image)
+  shown = axes.imshow(
+    posterior_map,
+    extent=(0, width, height, 0),
+    cmap=OVERLAY,
+    vmin=0,
+    vmax=1,
+    interpolation="bilinear",
+  )
+  axes.set_xlim(0, width)
+  axes.set_ylim(height, 0)
+  return shown
+
+
+def picture(
+  image: np.ndarray,
+  file: str | Path | BinaryIO,
+  posterior_map: np.ndarray | None = None,
+  *,
+  area: int = 40_000,
+) -> None:
+  """Draws an image alone, or under one class's posterior map.
+
+  Args:
+    image: uint8 [H, W, 3].
+    file: of the PNG.
+    posterior_map: [h, w].
+    area: of the PNG, pixels.
+  """
+  height, width = image.shape[:2]
+  size = np.array([width, height]) * (area / (height * width)) ** 0.5 / DPI
+  figure = Figure(figsize=size)
+  axes = figure.add_axes((0, 0, 1, 1))
+  axes.axis("off")
+  if posterior_map is None:
+    axes.imshow(image, aspect="auto", interpolation="bilinear")
+  else:
+    overlay(axes, image, posterior_map)
+    axes.set_aspect("auto")
+  save(figure, file)
+
+
+class CurveLimits(NamedTuple):
+  """Axes that several networks' charts share.
+
+  Attributes:
+    steps: of the longest chain of stages.
+    ranges: the lowest and highest loss, and top-1 error.
+  """
+
+  steps: int
+  ranges: dict[str, tuple[float, float]]
+
+
+# A stage: its run, and the records of each seed.
+Stage = tuple[str, Sequence[Sequence[dict[str, Any]]]]
+
+
+def curve_limits(networks: Sequence[Sequence[Stage]]) -> CurveLimits:
+  """The axes that suit the charts of all networks."""
+  records = [
+    r for stages in networks for _, seeds in stages for rs in seeds for r in rs
+  ]
+  ranges = {}
+  for key in CURVES:
+    # 0 has no place on a logarithmic axis.
+    values = [r[key] for r in records if r[key] > 0] or [1.0]
+    ranges[key] = 0.8 * min(values), 1.25 * max(values)
+  ends = [begin + n for s in networks for _, _, begin, n in _chained(s)]
+  return CurveLimits(max(1, *ends), ranges)
+
+
+def network_curves(
+  stages: Sequence[Stage],
+  file: str | Path | BinaryIO,
+  *,
+  title: str,
+  limits: CurveLimits,
+) -> None:
+  """Draws loss and error over the stages of a network, one after the other.
+
+  Args:
+    stages: in the order of training.
+    file: of the PNG, clear where nothing is drawn.
+    title: the network's name.
+    limits: of all networks' charts.
+  """
+  figure = Figure(figsize=(4.4, 3.7), layout="constrained")
+  figure.suptitle(title, fontsize=10, fontweight="bold")
+  panels = figure.subplots(2, 1, sharex=True)
+  for axes, (key, label) in zip(panels, CURVES.items(), strict=True):
+    axes.set_yscale("log")
+    axes.set(ylabel=label, xlim=(0, limits.steps), ylim=limits.ranges[key])
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.3)
+    for number, (_, seeds, begin, _) in enumerate(_chained(stages)):
+      if number:
+        axes.axvline(begin, color=RATE_COLOR, linewidth=0.8)
+      for kind, color in KINDS.items():
+        _draw_seeds(axes, seeds, kind, key, begin, color)
+  top, bottom = panels
+  for name, _, begin, steps in _chained(stages):
+    top.text(
+      begin + steps / 2,
+      1.02,
+      name,
+      transform=top.get_xaxis_transform(),
+      ha="center",
+      va="bottom",
+      fontsize=7,
+    )
+  bottom.set_xlabel("step")
+  bottom.xaxis.set_major_locator(MaxNLocator(5))
+  bottom.xaxis.set_major_formatter("{x:,.0f}")
+  for kind, color in KINDS.items():
+    top.plot([], [], color=color, label=kind)
+  top.legend(frameon=False, fontsize=8, loc="upper right")
+  save(figure, file, transparent=True)
+
+
+def _chained(stages: Sequence[Stage]) -> Iterator[tuple[str, Any, int, int]]:
+  """Each stage's run, seeds, the steps before it and its own."""
+  begin = 0
+  for name, seeds in stages:
+    steps = max((r["step"] for records in seeds for r in records), default=0)
+    yield name, seeds, begin, steps
+    begin += steps
+
+
+def _draw_seeds(axes, seeds, kind, key, begin, color):
+  """Each seed's curve, faintly where there are several, and their mean."""
+  curves = [
+    {r["step"]: r[key] for r in records if r["kind"] == kind}
+    for records in seeds
+  ]
+  curves = [curve for curve in curves if curve]
+  if len(curves) > 1:
+    for curve in curves:
+      steps = [begin + step for step in curve]
+      values = list(curve.values())
+      axes.plot(steps, values, color=color, alpha=0.35, linewidth=0.8)
+  shared = [s for s in (curves or [{}])[0] if all(s in c for c in curves)]
+  means = [np.mean([curve[step] for curve in curves]) for step in shared]
+  axes.plot([begin + s for s in shared], means, color=color, linewidth=1.3)
+
+
 def short_name(name: str, longest: int = 26) -> str:
   """A class's first synonym, cut to fit over a picture."""
   first = name.split(",")[0]
   return first if len(first) <= longest else first[: longest - 1] + "…"
 
 
-def save(figure: Figure, path: str | Path) -> None:
-  """Writes a PNG; a killed write leaves the older file."""
-  path = Path(path)
+def save(
+  figure: Figure, file: str | Path | BinaryIO, *, transparent: bool = False
+) -> None:
+  """Writes a PNG; a killed write to a path leaves the older file."""
+  options = {"format": "png", "dpi": DPI, "transparent": transparent}
+  if not isinstance(file, str | Path):
+    figure.savefig(file, **options)
+    return
+  path = Path(file)
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-  figure.savefig(temporary, format="png", dpi=120)
+  figure.savefig(temporary, **options)
   os.replace(temporary, path)

@@ -107,6 +107,8 @@ class Buckets:
       RuntimeError: if an index is out of range or comes twice.
     """
     pending = collections.defaultdict(list)
+    # As of now, so that an image that comes twice is found out.
+    done = [set(np.flatnonzero(target.done)) for target in rows]
 
     def finish(shape):
       members = pending.pop(shape)
@@ -116,19 +118,18 @@ class Buckets:
         if places:
           target.put([members[i][1] for i in places], values[places])
 
-    num_done = sum(int(target.done.sum()) for target in rows)
     bar = tqdm.tqdm(
       total=sum(len(target.done) for target in rows),
-      initial=num_done,
+      initial=sum(map(len, done)),
       disable=not progress,
       unit="image",
     )
     with bar:
       for index, versions in stream:
-        for scale, (image, target) in enumerate(
-          zip(versions, rows, strict=True)
+        for scale, (image, ready) in enumerate(
+          zip(versions, done, strict=True)
         ):
-          if target.done[index]:
+          if index in ready:
             continue
           shape = self._padded_shape(image.shape[:2])
           pending[shape].append((scale, index, image))

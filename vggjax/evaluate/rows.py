@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tokenize
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -90,13 +91,21 @@ class StoredRows(Rows):
     try:
       if (self._folder / "about.json").read_text() != card:
         return False
-      done = np.load(self._folder / "done.npy", mmap_mode="r+")
-      if done.any():
-        self._values = np.load(self._folder / "rows.npy", mmap_mode="r+")
-    except (EOFError, OSError, ValueError):
+      done = self._load("done.npy")
+      if done.shape != self.done.shape or done.dtype != bool:
+        return False
+      values = self._load("rows.npy") if done.any() else None
+    except (EOFError, OSError, TypeError, ValueError, tokenize.TokenError):
       return False
-    self.done = done
+    if values is not None and values.shape[:1] != done.shape:
+      return False
+    self.done, self._values = done, values
     return True
+
+  def _load(self, name: str) -> np.memmap:
+    # "r" refuses a truncated file, which "r+" would fill up with zeros.
+    np.load(self._folder / name, mmap_mode="r")
+    return np.load(self._folder / name, mmap_mode="r+")
 
   def _create(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return self._open("rows.npy", shape, dtype)

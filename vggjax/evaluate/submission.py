@@ -61,7 +61,7 @@ def _ilsvrc_ids(class_names: Sequence[str]) -> np.ndarray:
   if not are_ilsvrc(class_names):
     raise InputError(
       "a test-server file needs ImageNet's 1000 synsets, such as n01440764, as "
-      f"classes; here are {len(class_names)}, e.g. {class_names[0]!r}"
+      f"classes; here are {len(class_names)}: {', '.join(class_names[:3])}"
     )
   id_of = {synset: number for number, synset in enumerate(_synsets(), start=1)}
   return np.array([id_of[_synset(name)] for name in class_names])

@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from vggjax import checkpoint, parallel
-from vggjax.evaluate import dense, multicrop, store
+from vggjax.evaluate import dense, fusion, multicrop, store
 from vggjax.evaluate.buckets import Buckets
 from vggjax.evaluate.rows import StoredRows
 from vggjax.models import vgg
@@ -75,16 +75,46 @@ def get_posteriors(
   """
   run.check_classes(source.class_names, network.card)
   dense.check_test_scales(scales, network.model.crop_size)
-  parts = [
-    _get_part(config, network, source, part, scales)
-    for part in PROTOCOLS[protocol]
-  ]
-  return [
-    dataclasses.replace(
-      items[0], posteriors=np.mean([i.posteriors for i in items], axis=0)
-    )
-    for items in zip(*parts, strict=True)
-  ]
+  return _mean_of_parts(
+    [
+      _get_part(config, network, source, part, scales)
+      for part in PROTOCOLS[protocol]
+    ]
+  )
+
+
+def _mean_of_parts(parts):
+  if len(parts) == 1:
+    return parts[0]
+  return [fusion.fuse(items) for items in zip(*parts, strict=True)]
+
+
+def stored_posteriors(
+  config: ConfigDict,
+  network: Network,
+  source: Any,
+  protocol: str,
+  scales: Sequence[int],
+) -> list[store.Posteriors] | None:
+  """What `get_posteriors` returns without computing; None if it had to.
+
+  Args:
+    config: see `get_posteriors`.
+    network: likewise; its parameters are not needed, only their hash.
+    source: likewise.
+    protocol: likewise.
+    scales: likewise.
+  """
+  parts = []
+  for part in PROTOCOLS[protocol]:
+    parts.append([])
+    for q in scales:
+      about = identity(config, network, source, part, q)
+      item = store.load(_path(config, network, part, q), about)
+      if item is None:
+        return None
+      parts[-1].append(item)
+  return _mean_of_parts(parts)
 
 
 def find_posteriors(
@@ -95,15 +125,8 @@ def find_posteriors(
   scales: Sequence[int],
 ) -> bool:
   """Whether `get_posteriors` would have nothing to compute."""
-  about = [
-    (part, q, identity(config, network, source, part, q))
-    for part in PROTOCOLS[protocol]
-    for q in scales
-  ]
-  return all(
-    store.load(_path(config, network, part, q), identity)
-    for part, q, identity in about
-  )
+  found = stored_posteriors(config, network, source, protocol, scales)
+  return found is not None
 
 
 def _path(config, network, part, scale):
@@ -147,7 +170,9 @@ def _get_part(config, network, source, part, scales):
     compute(config, network, source, part, rows)
     ids, labels = np.array(source.ids()), source.labels()
     for q in missing:
-      found[q] = store.Posteriors(rows[q].values(), labels, ids, about[q])
+      # A copy: the file of the rows goes.
+      values = np.array(rows[q].values())
+      found[q] = store.Posteriors(values, labels, ids, about[q])
       store.save(path[q], found[q])
       rows[q].remove()
   return [found[q] for q in scales]
