@@ -17,7 +17,7 @@ from pathlib import Path
 
 import vggjax
 from experiments import table3, table4, table5, table6
-from experiments.runner import RESULTS
+from experiments.options import RESULTS
 from experiments.systems import Member
 from vggjax.configs.classification import RUNS
 from vggjax.models.parameters import count_macs

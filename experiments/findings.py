@@ -14,8 +14,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments import runner
+from experiments.options import about, parse, results_folder
 from experiments.output import fewer_seeds, write
+from experiments.runner import name_missing, no_labels
 from experiments.shallow import center_crop
 from experiments.systems import System, Systems, single
 from experiments.table6 import ILSVRC_SUBMISSION, pair
@@ -169,7 +170,7 @@ FINDINGS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
   """Writes findings.json and .md; returns the exit status."""
-  options = runner.parse("findings", arguments)
+  options = parse("findings", arguments)
   try:
     return _write_findings(options, arguments)
   except InputError as error:
@@ -180,9 +181,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _write_findings(options, arguments):
   systems = options.systems
   if not systems.has_labels():
-    raise runner.no_labels(systems)
+    raise no_labels(systems)
   differences = [subtract(systems, finding) for finding in FINDINGS]
-  runner.name_missing("findings", options)
+  name_missing("findings", options)
   seeds = sorted(set().union(*differences))
   if not seeds:
     return 2
@@ -201,9 +202,9 @@ def _write_findings(options, arguments):
       "columns": ["Finding", "Sect."],
       "measures": ["difference of top-1 errors"],
       "rows": rows,
-      **runner.about(options, "findings", arguments, seeds),
+      **about(options, "findings", arguments, seeds),
     },
-    runner.results_folder(options),
+    results_folder(options),
   )
   return 0
 

@@ -13,8 +13,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from experiments import runner
-from experiments.runner import Row, Table
+from experiments.options import parse
+from experiments.runner import Row, Table, tabulate
 from experiments.systems import Member
 from vggjax.configs.classification import RUNS
 from vggjax.tasks.posteriors import PROTOCOLS
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
       help="what to fuse; Q in the paper's pixels",
     )
 
-  options = runner.parse("fuse", arguments, add_members)
+  options = parse("fuse", arguments, add_members)
   rows = [
     Row((member.run, describe(member)), (None, None), (member,))
     for member in options.members
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   if len(rows) > 1:
     rows.append(Row(("all", "fused"), (None, None), tuple(options.members)))
   table = Table("fuse", "Fusion (Sect. 4.4)", ("Run", "Test"), tuple(rows))
-  return runner.tabulate(table, options, arguments)
+  return tabulate(table, options, arguments)
 
 
 def describe(member: Member) -> str:

@@ -1,12 +1,15 @@
-"""What a result looks like: its cells, Markdown and JSON."""
+"""What a result looks like: its cells, Markdown, JSON, and paths in it."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from vggjax.evaluate.bootstrap import mean_interval
+
+ABSOLUTE = re.compile(r"(?<![\w.~)…])/(?=[^\s/])(?:[^\s'\"]*/)?([^\s'\"/]*)")
 
 
 def error_cell(wrong: Sequence[np.ndarray], all_seeds: Sequence[int]) -> dict:
@@ -85,3 +88,19 @@ def caption(result: dict) -> str:
     f"classes, {number if len(seeds) > 1 else 'one seed'}; in brackets the "
     "95 % bootstrap interval over the images."
   )
+
+
+def short_paths(text: str) -> str:
+  """A text whose absolute paths are relative to here, or their last part."""
+  text = text.replace(f"{Path.cwd()}/", "")
+  return ABSOLUTE.sub(r"…/\1", text)
+
+
+def short_path(path: Path, parts: int = 3) -> str:
+  """A path relative to here; of one elsewhere the last parts."""
+  path = Path(path)
+  if not path.is_absolute():
+    return str(path)
+  if path.is_relative_to(Path.cwd()):
+    return str(path.relative_to(Path.cwd()))
+  return "/".join(["…", *path.parts[1:][-parts:]])

@@ -17,7 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import output, report_best, report_runs, runner
+from experiments import output, report_best, report_runs
+from experiments.options import data_name, parse, results_folder
+from experiments.output import short_path, short_paths
 from experiments.report_classes import best_sections
 from experiments.report_html import (
   Markup,
@@ -26,8 +28,6 @@ from experiments.report_html import (
   link,
   note,
   section,
-  short_path,
-  short_paths,
 )
 from experiments.report_tables import findings_section, table_section
 from vggjax.configs.classification import RUNS
@@ -41,7 +41,7 @@ NAMES = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
   """Writes the page; returns the exit status."""
-  options = runner.parse("report", arguments)
+  options = parse("report", arguments)
   try:
     folder = folder_of_results(options)
     results, missing = read_results(folder)
@@ -69,7 +69,7 @@ def folder_of_results(options: argparse.Namespace) -> Path:
     InputError: if there are neither runs nor exactly one folder.
   """
   try:
-    return runner.results_folder(options)
+    return results_folder(options)
   except InputError:
     pattern = f"{options.profile}/*/*.json"
     folders = {path.parent for path in options.results.glob(pattern)}
@@ -126,9 +126,7 @@ def make_page(content: dict[str, Any]) -> Markup:
       best: of `report_best.collect`.
   """
   about, results, runs = (content[k] for k in ("about", "results", "runs"))
-  title = (
-    f"vggjax: profile {about['profile']} on {runner.data_name(about['data'])}"
-  )
+  title = f"vggjax: profile {about['profile']} on {data_name(about['data'])}"
   return document(
     title,
     head(title, about),
@@ -152,7 +150,7 @@ def head(title: str, about: dict) -> Markup:
     element("h1", title),
     element(
       "p",
-      f"Split {about['split']} of {runner.data_name(about['data'])}: "
+      f"Split {about['split']} of {data_name(about['data'])}: "
       f"{about['num_images']:,} images of {about['num_classes']} classes; "
       f"networks of profile {about['profile']}; "
       f"{'seeds' if len(about['seeds']) > 1 else 'seed'} {seeds}.",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from experiments import table3, table4, table5, table6
-from experiments.report_html import short_paths
+from experiments.output import short_paths
 from experiments.systems import MissingRunError, System, Systems
 from vggjax import metrics
 from vggjax.errors import InputError

@@ -1,4 +1,4 @@
-"""HTML whose text is always escaped, and paths that say nothing of a machine.
+"""HTML whose text is always escaped.
 
 `element` escapes every child that is not already `Markup`, so that no name of
 a class or a file can become part of the page's structure.
@@ -6,7 +6,6 @@ a class or a file can become part of the page's structure.
 
 import base64
 import html
-import re
 from pathlib import Path
 
 STYLE = Path(__file__).with_name("report.css")
@@ -15,7 +14,6 @@ VOID = {"img", "meta"}
 # between words.
 BLOCKS = {"body", "div", "figure", "head", "li", "main", "nav", "p", "section"}
 BLOCKS |= {"table", "thead", "tbody", "tr", "h1", "h2", "h3", "ul", "details"}
-ABSOLUTE = re.compile(r"(?<![\w.~)…])/(?=[^\s/])(?:[^\s'\"]*/)?([^\s'\"/]*)")
 
 
 class Markup(str):
@@ -110,19 +108,3 @@ def document(title: str, *children: object) -> Markup:
   body = element("body", element("main", *children))
   page = element("html", head, body, lang="en")
   return Markup(f"<!doctype html>\n{page}\n")
-
-
-def short_paths(text: str) -> str:
-  """A text whose absolute paths are relative to here, or their last part."""
-  text = text.replace(f"{Path.cwd()}/", "")
-  return ABSOLUTE.sub(r"…/\1", text)
-
-
-def short_path(path: Path, parts: int = 3) -> str:
-  """A path relative to here; of one elsewhere the last parts."""
-  path = Path(path)
-  if not path.is_absolute():
-    return str(path)
-  if path.is_relative_to(Path.cwd()):
-    return str(path.relative_to(Path.cwd()))
-  return "/".join(["…", *path.parts[1:][-parts:]])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.chain import CONFIG_FILE, Chain
+from experiments.output import short_path, short_paths
 from experiments.report_html import (
   Markup,
   element,
@@ -14,8 +15,6 @@ from experiments.report_html import (
   picture,
   scrolling,
   section,
-  short_path,
-  short_paths,
 )
 from experiments.report_tables import column_head, row_head, table
 from vggjax import checkpoint

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from experiments import output
+from experiments.output import short_paths
 from experiments.report_html import (
   Markup,
   element,
@@ -11,7 +12,6 @@ from experiments.report_html import (
   note,
   scrolling,
   section,
-  short_paths,
 )
 
 BADGES = {"holds": "holds", "does not hold": "fails", "undecided": "open"}

@@ -7,7 +7,6 @@ protocol; several are fused by the mean of their posteriors (Sect. 4.4).
 import dataclasses
 import functools
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -228,9 +227,3 @@ def scaled(scale: int, crop_size: int) -> int:
 def single(run: str, *scales: int, protocol: str = "dense") -> System:
   """A system of one member."""
   return (Member(run, scales, protocol),)
-
-
-def runs_of(systems: Sequence[System]) -> list[str]:
-  """The runs of all members, each once, in the order of RUNS."""
-  names = {member.run for system in systems for member in system}
-  return [name for name in RUNS if name in names]

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import vggjax
-from experiments import runner
+from experiments.options import RESULTS
+from experiments.output import write
 from vggjax.models.parameters import count_parameters
 
 # networks of a column: millions of parameters in the paper
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   parser = argparse.ArgumentParser(
     prog="python -m experiments.table2", description=__doc__.splitlines()[0]
   )
-  parser.add_argument("--results", type=Path, default=runner.RESULTS)
+  parser.add_argument("--results", type=Path, default=RESULTS)
   options = parser.parse_args(arguments)
   rows = []
   for networks, millions in PAPER.items():
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "ours": [{"value": count / 1e6, "text": f"{count / 1e6:.6f}"}],
       }
     )
-  runner.write(
+  write(
     {
       "name": "table2",
       "title": "Table 2: parameters (Sect. 2.3)",

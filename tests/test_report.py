@@ -14,10 +14,10 @@ from PIL import Image
 
 pytest.importorskip("matplotlib")
 from experiments import (
+  output,
   report,
   report_best,
   report_classes,
-  report_html,
   report_runs,
   report_tables,
   table3,
@@ -550,14 +550,14 @@ class TestBest:
   ],
 )
 def test_short_paths(text, wanted):
-  assert report_html.short_paths(text) == wanted
+  assert output.short_paths(text) == wanted
 
 
 def test_paths_below_the_current_folder_stay(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   path = tmp_path / "runs/a/seed-0/D"
-  assert report_html.short_path(path) == "runs/a/seed-0/D"
-  assert report_html.short_paths(f"--workdir={path}") == (
+  assert output.short_path(path) == "runs/a/seed-0/D"
+  assert output.short_paths(f"--workdir={path}") == (
     "--workdir=runs/a/seed-0/D"
   )
 

@@ -1,0 +1,118 @@
+"""The options that all tables share, and where their results go.
+
+  python -m experiments.table3 --profile=mini --runs=runs/shapes
+
+  --profile   of configs/classification.py; default imagenet
+  --runs      the folder of experiments.train_all
+  --source    the data set; default: the one that the runs were trained on
+  --split     default: the profile's (imagenet: validation, mini: test)
+  --weights   NETWORK=FOLDER ...: these networks in place of the runs
+  --no_compute  name missing posteriors instead of computing them
+  --results   default experiments/results; files go to PROFILE/DATA SET/ there
+  --config.KEY=VALUE  any evaluation key, e.g. --config.test_batch_size=8
+
+Errors are in percent. Each of ours is the mean over the seeds, +- their
+standard deviation where there are several, and in brackets the 95 % bootstrap
+interval over the images.
+"""
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from experiments.chain import Chain
+from experiments.output import short_paths
+from experiments.systems import Systems
+from vggjax.configs.classification import PROFILES, RUNS
+
+RESULTS = Path("experiments/results")
+
+
+def parse(
+  name: str,
+  arguments: Sequence[str] | None,
+  add_options: Callable[[argparse.ArgumentParser], None] | None = None,
+) -> argparse.Namespace:
+  """The options of an experiment; `systems` is made of them.
+
+  Args:
+    name: of its module.
+    arguments: of the command line; None: the process's own.
+    add_options: adds options of its own to the parser.
+  """
+  parser = argparse.ArgumentParser(
+    prog=f"python -m experiments.{name}",
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    usage="%(prog)s --runs=DIR [--profile=...] [see below]",
+    add_help=True,
+  )
+  hide = argparse.SUPPRESS
+  parser.add_argument("--profile", choices=PROFILES, default="imagenet")
+  parser.add_argument("--runs", type=Path, default=Path("runs"), help=hide)
+  parser.add_argument("--source", default="", help=hide)
+  parser.add_argument("--split", default="", help=hide)
+  parser.add_argument("--weights", nargs="+", default=(), help=hide)
+  parser.add_argument("--no_compute", action="store_true", help=hide)
+  parser.add_argument("--results", type=Path, default=RESULTS, help=hide)
+  if add_options:
+    add_options(parser)
+  options, overrides = parser.parse_known_args(arguments)
+  for argument in overrides:
+    if not argument.startswith("--config.") or "=" not in argument:
+      parser.error(f"unknown argument {argument}")
+  if options.source:
+    overrides.append(f"--config.dataset.source={options.source}")
+  weights = {}
+  for item in options.weights:
+    network, equals, folder = item.partition("=")
+    if not equals or network not in {row[0] for row in RUNS.values()}:
+      parser.error(f"--weights {item}: must be NETWORK=FOLDER, e.g. D=runs/D")
+    weights[network] = Path(folder)
+  chain = Chain(options.profile, options.runs, tuple(overrides))
+  options.systems = Systems(
+    chain,
+    split=options.split,
+    weights=weights,
+    compute=not options.no_compute,
+  )
+  return options
+
+
+def about(
+  options: argparse.Namespace,
+  name: str,
+  arguments: Sequence[str] | None,
+  seeds: Sequence[int],
+) -> dict:
+  """What a result's reader must know: data, seeds, command."""
+  given = sys.argv[1:] if arguments is None else arguments
+  source = options.systems.any_source()
+  command = shlex.join(["python", "-m", f"experiments.{name}", *given])
+  return {
+    "profile": options.profile,
+    "data": data_name(source.spec),
+    "split": source.split,
+    "num_images": source.num_examples,
+    "num_classes": len(source.class_names),
+    "seeds": seeds,
+    "command": short_paths(command),
+  }
+
+
+def data_name(spec: str) -> str:
+  """A data set's name; of a folder its last part, as its place is nobody's."""
+  if not spec.startswith("folder:"):
+    return spec
+  folder = Path(spec.removeprefix("folder:")).expanduser()
+  return f"folder:{os.path.basename(os.path.abspath(folder))}"
+
+
+def results_folder(options: argparse.Namespace) -> Path:
+  """RESULTS/PROFILE/DATA SET."""
+  name = data_name(options.systems.any_source().spec).removeprefix("folder:")
+  name = name.replace("/", "-").replace(":", "-")
+  return options.results / options.profile / name
