@@ -73,7 +73,7 @@ def get_config() -> ConfigDict:
 
   # --- Data (Sect. 3.1) ---
   config.dataset = ConfigDict()
-  # A tfds name, "shapes" or "shapes/small" (built in), or "folder:PATH".
+  # A tfds name, "shapes" or "shapes/easy" (built in), or "folder:PATH".
   config.dataset.source = "imagenet2012"
   # Where tfds keeps its data sets; "": its default.
   config.dataset.data_dir = ""

@@ -150,7 +150,24 @@ def test_features_are_those_drawn(prepared):
     assert list(example["labels"]) == sorted(set(drawn.labels))
 
 
-def test_small_begins_full():
-  full, small = Shapes.BUILDER_CONFIGS
-  assert (full.name, small.name) == ("full", "small")
-  assert small.num_train < full.num_train
+def test_the_easy_ones_are_larger_and_stand_out_more():
+  full, easy = Shapes.BUILDER_CONFIGS
+  assert (full.name, full.difficulty) == ("full", "hard")
+  assert (easy.name, easy.difficulty) == ("easy", "easy")
+  area, contrast = {}, {}
+  for config in (full, easy):
+    drawn = [
+      drawing.draw(SEED, "train", index, config.difficulty) for index in SAMPLE
+    ]
+    area[config.name] = np.mean(
+      [shapes[0].area / min(image.shape[:2]) ** 2 for image, shapes in drawn]
+    )
+    contrast[config.name] = np.min(
+      [
+        image[shapes[0].mask == 255].mean()
+        - np.median(image[sum(s.mask.astype(int) for s in shapes) == 0])
+        for image, shapes in drawn
+      ]
+    )
+  assert area["easy"] > 1.1 * area["full"]
+  assert contrast["easy"] > contrast["full"]

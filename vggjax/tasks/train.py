@@ -216,7 +216,8 @@ def print_end(workdir: Path) -> None:
   if not lines:
     print(f"finished {workdir}")
     return
-  best = min(lines, key=lambda line: line["top1_error"])
+  # Of equal ones the newest, as the checkpoint "best" is.
+  best = min(reversed(lines), key=lambda line: line["top1_error"])
   print(
     f"finished {workdir}: center-crop top-1 error on validation "
     f"{lines[-1]['top1_error']:.2f} % at step {lines[-1]['step']}, "

@@ -23,15 +23,19 @@ _IMAGES_PER_WORKER = 200
 
 @dataclasses.dataclass(eq=False)
 class ShapesConfig(tfds.core.BuilderConfig):
-  """Images in each split, and processes that draw them (None: one a core).
+  """How many images, and how hard they are.
 
-  Image i of a split is the same in every configuration, so a smaller one is
-  the beginning of a larger.
+  Attributes:
+    num_train, num_validation, num_test: images in each split; a smaller one is
+      the beginning of a larger of the same difficulty.
+    difficulty: a key of drawing.DIFFICULTIES.
+    num_workers: processes that draw; None: one a core.
   """
 
   num_train: int = 12_000
   num_validation: int = 1_000
   num_test: int = 5_000
+  difficulty: str = "hard"
   num_workers: int | None = None
 
 
@@ -56,8 +60,12 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
   BUILDER_CONFIGS: ClassVar = [
     ShapesConfig(name="full", description="12,000 training images."),
     ShapesConfig(
-      name="small",
-      description="1,500 training images, for a first try.",
+      name="easy",
+      description=(
+        "1,500 training images, for a first try: larger objects, more "
+        "contrast, less clutter."
+      ),
+      difficulty="easy",
       num_train=1_500,
       num_validation=300,
       num_test=500,
@@ -96,8 +104,14 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
     }
 
   def _generate_examples(self, split, count):
-    workers = self.builder_config.num_workers
-    examples = draw_examples(SEED, split, count, num_workers=workers)
+    config = self.builder_config
+    examples = draw_examples(
+      SEED,
+      split,
+      count,
+      difficulty=config.difficulty,
+      num_workers=config.num_workers,
+    )
     for index, example in enumerate(examples):
       key = f"{split}-{index:06d}"
       yield key, _features(key, example)
@@ -131,7 +145,12 @@ def _features(key, example):
 
 
 def draw_examples(
-  seed: int, split: str, count: int, *, num_workers: int | None = None
+  seed: int,
+  split: str,
+  count: int,
+  *,
+  difficulty: str = "hard",
+  num_workers: int | None = None,
 ) -> Iterator[drawing.Example]:
   """Draws the first examples of a split, in order, in several processes.
 
@@ -144,6 +163,7 @@ def draw_examples(
     seed: int in [0, 2^32).
     split: one of drawing.SPLITS.
     count: number of examples.
+    difficulty: a key of drawing.DIFFICULTIES.
     num_workers: number of processes; None takes one a core, but none for
       fewer than a few hundred images; 0 draws in this process.
 
@@ -157,11 +177,13 @@ def draw_examples(
     num_workers = min(_num_cores(), count // _IMAGES_PER_WORKER)
   if num_workers == 0:
     for index in range(count):
-      yield drawing.draw_example(seed, split, index)
+      yield drawing.draw_example(seed, split, index, difficulty)
     return
   with contextlib.ExitStack() as stack:
     workers = [
-      stack.enter_context(_worker(seed, split, range(w, count, num_workers)))
+      stack.enter_context(
+        _worker(seed, split, difficulty, range(w, count, num_workers))
+      )
       for w in range(num_workers)
     ]
     for index in range(count):
@@ -188,14 +210,19 @@ def _num_cores():
 
 
 @contextlib.contextmanager
-def _worker(seed, split, indices):
+def _worker(seed, split, difficulty, indices):
   """A running `python -m drawing` for these indices, ended on exit."""
   bounds = (indices.start, indices.stop, indices.step)
   environment = dict(os.environ)
   # With it, Python would not look for modules in cwd.
   environment.pop("PYTHONSAFEPATH", None)
   process = subprocess.Popen(
-    [sys.executable, "-m", "drawing", *map(str, (seed, split, *bounds))],
+    [
+      sys.executable,
+      "-m",
+      "drawing",
+      *map(str, (seed, split, difficulty, *bounds)),
+    ],
     cwd=pathlib.Path(__file__).parent,
     env=environment,
     stdout=subprocess.PIPE,

@@ -1,7 +1,7 @@
 """Draws the pictures of the built-in data set: numpy and Pillow alone.
 
-A picture is a function of (seed, split, index): a cluttered background with
-one to three textured shapes, the largest of which names its class. Colors,
+A picture is a function of (seed, split, index, difficulty): a cluttered ground
+with one to three textured shapes, the largest of which names its class. Colors,
 textures, positions, rotations and scales are drawn independently of the class;
 the shapes, and the clutter, are lighter than the ground.
 
@@ -18,11 +18,12 @@ Pillow release may encode, or rasterize a polygon's edge, differently.
 
 from .outlines import CLASSES
 from .paint import Example, draw, draw_example
-from .scene import AREA_RATIO, SPLITS, plan
+from .scene import AREA_RATIO, DIFFICULTIES, SPLITS, plan
 
 __all__ = [
   "AREA_RATIO",
   "CLASSES",
+  "DIFFICULTIES",
   "SPLITS",
   "Example",
   "draw",

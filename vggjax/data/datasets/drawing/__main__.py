@@ -1,4 +1,4 @@
-"""`python -m drawing SEED SPLIT START STOP STEP`: examples to stdout.
+"""`python -m drawing SEED SPLIT DIFFICULTY START STOP STEP` writes examples.
 
 For the indices range(START, STOP, STEP), in that order. Each is a line of
 JSON, the fields of `paint.Example` but with the length of the JPEG for its
@@ -12,10 +12,10 @@ from . import draw_example
 
 
 def main():
-  seed, split, *bounds = sys.argv[1:]
+  seed, split, difficulty, *bounds = sys.argv[1:]
   out = sys.stdout.buffer
   for index in range(*map(int, bounds)):
-    jpeg, *fields = draw_example(int(seed), split, index)
+    jpeg, *fields = draw_example(int(seed), split, index, difficulty)
     out.write(json.dumps([len(jpeg), *fields]).encode() + b"\n")
     out.write(jpeg)
   out.flush()

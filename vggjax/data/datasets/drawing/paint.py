@@ -7,12 +7,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from .outlines import arc, rotation
-from .scene import fill, plan, random_state, tight_box
+from .scene import DIFFICULTIES, fill, plan, random_state, tight_box
 
 JPEG_QUALITY = 90
-# Least difference in brightness of shapes and ground, 0-255: drawn for each
-# image from this range.
-CONTRAST = (30, 90)
 
 
 class Example(NamedTuple):
@@ -127,7 +124,7 @@ def _squiggle(rng, length, center, size):
   return np.asarray(canvas.reduce(2))
 
 
-def _background(rng, size, dark, light):
+def _background(rng, size, dark, light, difficulty):
   """Texture and clutter, as light as the shapes: float64 [H, W, 3], 0-255."""
   first = _color(rng, dark)
   second = _color(rng, dark, near=first)
@@ -135,34 +132,35 @@ def _background(rng, size, dark, light):
   blend += 0.4 * _pattern(rng, size)
   image = first + blend[..., None] * (second - first)
   short = min(size)
-  for _ in range(rng.randint(2, 8)):
+  for _ in range(rng.randint(2, difficulty.blobs + 1)):
     center = rng.uniform(0, 1, 2) * size[::-1]
     radius = short * rng.uniform(0.04, 0.13)
     _paint(rng, image, _blob(rng, radius, center, size), light)
-  for _ in range(rng.randint(2, 10)):
+  for _ in range(rng.randint(2, difficulty.squiggles + 1)):
     center = rng.uniform(0, 1, 2) * size[::-1]
     length = short * rng.uniform(0.06, 0.25)
     _paint(rng, image, _squiggle(rng, length, center, size), light)
   return image
 
 
-def draw(seed, split, index):
+def draw(seed, split, index, difficulty="hard"):
   """One image and its objects.
 
   Args:
-    seed, split, index: see scene.plan.
+    seed, split, index, difficulty: see scene.plan.
 
   Returns:
     (image, shapes): uint8 [H, W, 3] RGB, and scene.plan's Shapes.
   """
-  size, shapes = plan(seed, split, index)
+  size, shapes = plan(seed, split, index, difficulty)
   rng = random_state(seed, split, index, 1)
   # Shapes are lighter than the ground. With either sign of contrast, a plain
   # net without normalization stayed at chance for more than five epochs.
   middle = rng.uniform(90, 165)
-  half = rng.uniform(*CONTRAST) / 2
+  hardness = DIFFICULTIES[difficulty]
+  half = rng.uniform(*hardness.contrast) / 2
   dark, light = (0, middle - half), (middle + half, 255)
-  image = _background(rng, size, dark, light)
+  image = _background(rng, size, dark, light, hardness)
   for shape in shapes:
     _paint(rng, image, shape.mask, light)
   grain = rng.uniform(1, 14)
@@ -170,9 +168,9 @@ def draw(seed, split, index):
   return np.clip(np.rint(image), 0, 255).astype(np.uint8), shapes
 
 
-def draw_example(seed, split, index):
+def draw_example(seed, split, index, difficulty="hard"):
   """The same image as an Example."""
-  image, shapes = draw(seed, split, index)
+  image, shapes = draw(seed, split, index, difficulty)
   buffer = io.BytesIO()
   Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY)
   return Example(

@@ -10,6 +10,31 @@ from .outlines import CLASSES, rotation, unit_contours
 SPLITS = ("train", "validation", "test")
 AREA_RATIO = 1.5  # The largest object's area over the next one's, at least.
 SHORT_SIDE = (80, 144)  # Pixels, inclusive.
+
+
+class Difficulty(NamedTuple):
+  """What makes the class hard to see.
+
+  Attributes:
+    contrast: (low, high), least difference in brightness of shapes and ground,
+      0-255; drawn for each image.
+    diameter: (low, high) of the largest object, over the image's short side.
+    smallest: diameter of the smallest other object, likewise.
+    blobs: pieces of clutter of a kind, at most; at least 2.
+    squiggles: likewise.
+  """
+
+  contrast: tuple
+  diameter: tuple
+  smallest: float
+  blobs: int
+  squiggles: int
+
+
+DIFFICULTIES = {
+  "hard": Difficulty((30, 90), (0.32, 0.85), 0.14, 7, 9),
+  "easy": Difficulty((60, 60), (0.42, 0.85), 0.18, 5, 7),
+}
 _OVERSAMPLE = 4  # Masks are drawn at four times the resolution.
 
 
@@ -96,13 +121,14 @@ def _place(rng, diameter, size, central=False):
   return Shape(label, contours, mask, int(inside.sum()), tight_box(inside))
 
 
-def plan(seed, split, index):
+def plan(seed, split, index, difficulty="hard"):
   """The size of an image and its objects.
 
   Args:
     seed: int in [0, 2^32).
     split: one of SPLITS.
     index: int in [0, 2^32), position in the split.
+    difficulty: a key of DIFFICULTIES.
 
   Returns:
     (size, shapes): (H, W), and one to three Shapes, the largest first. They do
@@ -112,13 +138,14 @@ def plan(seed, split, index):
   short = rng.randint(SHORT_SIDE[0], SHORT_SIDE[1] + 1)
   long = round(short * (1 + rng.uniform() ** 2))
   size = (short, long) if rng.uniform() < 0.6 else (long, short)
-  diameter = short * np.exp(rng.uniform(np.log(0.32), np.log(0.85)))
+  _, diameters, smallest, _, _ = DIFFICULTIES[difficulty]
+  diameter = short * np.exp(rng.uniform(*np.log(diameters)))
   shapes = [_place(rng, diameter, size, central=True)]
   wanted = rng.choice((1, 2, 3), p=(0.25, 0.4, 0.35))
   for _ in range(30):
     if len(shapes) == wanted:
       break
-    small = short * np.exp(rng.uniform(np.log(0.14), np.log(0.5)))
+    small = short * np.exp(rng.uniform(np.log(smallest), np.log(0.5)))
     shape = _place(rng, min(small, 0.7 * diameter), size)
     y0, x0, y1, x1 = shape.box
     # Two pixels around the box stay clear, so no two outlines touch.
