@@ -24,6 +24,7 @@ def get_config(task: str = "train") -> ConfigDict:
   config.dataset.source = "shapes/easy"
   config.width = 0.125
   config.batch_size = 32
+  config.learning_rate = 1e-2
   config.num_steps, config.boundaries = 2600, (1900, 2400)
   config.test_scales = (64, 73, 82)
   return config
