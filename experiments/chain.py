@@ -4,15 +4,17 @@ The runs of seed s stand in FOLDER/seed-s/RUN, so that a run finds the one that
 it starts from beside it.
 """
 
+import argparse
 import dataclasses
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from vggjax import checkpoint
 from vggjax import config as configuration
-from vggjax.configs.classification import RUNS
+from vggjax.configs.classification import PROFILES, RUNS
 from vggjax.errors import InputError
 from vggjax.tasks import run as task_run
 from vggjax.tasks.train import differing_keys
@@ -58,6 +60,47 @@ class Chain:
     return sorted(int(n) for n in numbers if n.isdigit())
 
 
+def add_chain_options(parser: argparse.ArgumentParser) -> None:
+  """Adds the options by which a chain is named."""
+  parser.add_argument(
+    "--profile",
+    choices=PROFILES,
+    default="imagenet",
+    help="of configs/classification.py; default imagenet",
+  )
+  parser.add_argument(
+    "--runs",
+    type=Path,
+    default=Path("runs"),
+    metavar="DIR",
+    help="folder of the runs; default runs",
+  )
+  parser.add_argument(
+    "--source", default="", help="data set; default: the profile's or the runs'"
+  )
+
+
+def parse_chain(
+  parser: argparse.ArgumentParser, arguments: Sequence[str] | None
+) -> tuple[argparse.Namespace, Chain]:
+  """The options of a parser with `add_chain_options`, and their chain.
+
+  Every --config.KEY=VALUE goes to all runs; any other unknown argument ends the
+  process with the parser's usage.
+
+  Args:
+    parser: of the command.
+    arguments: of the command line; None: the process's own.
+  """
+  options, overrides = parser.parse_known_args(arguments)
+  for argument in overrides:
+    if not argument.startswith("--config.") or "=" not in argument:
+      parser.error(f"unknown argument {argument}")
+  if options.source:
+    overrides.append(f"--config.dataset.source={options.source}")
+  return options, Chain(options.profile, options.runs, tuple(overrides))
+
+
 @dataclasses.dataclass(frozen=True)
 class Progress:
   """How far a run is.
@@ -71,8 +114,23 @@ class Progress:
   text: str
 
 
+def how_far(workdir: Path) -> Progress:
+  """How far a run is on the way that it was started for."""
+  found = checkpoint.latest_card(workdir)
+  if found is None:
+    return Progress("not started", "not started")
+  card, step = found
+  return _after(step, card["num_steps"])
+
+
+def _after(step: int, num_steps: int) -> Progress:
+  if step >= num_steps:
+    return Progress("finished", f"finished, {step:,} steps")
+  return Progress("stopped", f"stopped at step {step:,} of {num_steps:,}")
+
+
 def progress(chain: Chain, run: str, seed: int) -> Progress:
-  """How far a run is, from its workdir.
+  """How far a run is on the way to what the chain wants of it.
 
   Raises:
     InputError: if the overrides are bad, or it has checkpoints but no config.
@@ -90,14 +148,9 @@ def progress(chain: Chain, run: str, seed: int) -> Progress:
     raise InputError(f"{path} is not a run's config: {error}") from error
   if differing := differing_keys(wanted, saved):
     return Progress("another config", f"another config: {'; '.join(differing)}")
-  num_steps = wanted.num_steps
-  # Of the newest checkpoint; the saved config may be of a later start.
-  epochs = card.get("num_epochs", saved["num_epochs"])
-  if not num_steps and epochs:
-    num_steps = card["num_steps"] // epochs * wanted.num_epochs
-  if num_steps and step >= num_steps:
-    return Progress("finished", f"finished, {step} steps")
-  return Progress("stopped", f"stopped at step {step} of {num_steps or '?'}")
+  if wanted.num_steps:
+    return _after(step, wanted.num_steps)
+  return _after(step, wanted.num_epochs * card["steps_per_epoch"])
 
 
 def with_sources(runs: list[str]) -> list[str]:

@@ -20,6 +20,7 @@ from experiments import table3, table4, table5, table6
 from experiments.options import RESULTS
 from experiments.systems import Member
 from vggjax.configs.classification import RUNS
+from vggjax.evaluate.store import PROTOCOLS
 from vggjax.models.parameters import count_macs
 
 TRAIN_IMAGES, TEST_IMAGES, EPOCHS = 1_281_167, 50_000, 74
@@ -55,8 +56,6 @@ def test_macs(part: str, run: str, scale: int) -> float:
 
 def evaluations() -> list[tuple[str, str, int]]:
   """Each (protocol, run, Q) that Tables 3 to 7 need, once."""
-  parts = {"dense": ["dense"], "multicrop": ["multicrop"]}
-  parts["both"] = parts["dense"] + parts["multicrop"]
   tables = table3.TABLE, table4.TABLE, table5.TABLE, table6.TABLE
   members: list[Member] = list(
     itertools.chain.from_iterable(
@@ -67,7 +66,7 @@ def evaluations() -> list[tuple[str, str, int]]:
     {
       (part, member.run, scale)
       for member in members
-      for part in parts[member.protocol]
+      for part in PROTOCOLS[member.protocol]
       for scale in member.test_scales
     }
   )

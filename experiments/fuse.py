@@ -17,7 +17,7 @@ from experiments.options import parse
 from experiments.runner import Row, Table, tabulate
 from experiments.systems import Member
 from vggjax.configs.classification import RUNS
-from vggjax.tasks.posteriors import PROTOCOLS
+from vggjax.evaluate.store import PROTOCOLS
 
 
 def parse_member(text: str) -> Member:

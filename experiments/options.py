@@ -2,14 +2,7 @@
 
   python -m experiments.table3 --profile=mini --runs=runs/shapes
 
-  --profile   of configs/classification.py; default imagenet
-  --runs      the folder of experiments.train_all
-  --source    the data set; default: the one that the runs were trained on
-  --split     default: the profile's (imagenet: validation, mini: test)
-  --weights   NETWORK=FOLDER ...: these networks in place of the runs
-  --no_compute  name missing posteriors instead of computing them
-  --results   default experiments/results; files go to PROFILE/DATA SET/ there
-  --config.KEY=VALUE  any evaluation key, e.g. --config.test_batch_size=8
+--config.KEY=VALUE sets any evaluation key, e.g. --config.test_batch_size=8.
 
 Errors are in percent. Each of ours is the mean over the seeds, +- their
 standard deviation where there are several, and in brackets the 95 % bootstrap
@@ -23,10 +16,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from experiments.chain import Chain
+from experiments.chain import add_chain_options, parse_chain
 from experiments.output import short_paths
 from experiments.systems import Systems
-from vggjax.configs.classification import PROFILES, RUNS
+from vggjax.configs.classification import RUNS
 
 RESULTS = Path("experiments/results")
 
@@ -47,32 +40,41 @@ def parse(
     prog=f"python -m experiments.{name}",
     description=__doc__,
     formatter_class=argparse.RawDescriptionHelpFormatter,
-    usage="%(prog)s --runs=DIR [--profile=...] [see below]",
-    add_help=True,
   )
-  hide = argparse.SUPPRESS
-  parser.add_argument("--profile", choices=PROFILES, default="imagenet")
-  parser.add_argument("--runs", type=Path, default=Path("runs"), help=hide)
-  parser.add_argument("--source", default="", help=hide)
-  parser.add_argument("--split", default="", help=hide)
-  parser.add_argument("--weights", nargs="+", default=(), help=hide)
-  parser.add_argument("--no_compute", action="store_true", help=hide)
-  parser.add_argument("--results", type=Path, default=RESULTS, help=hide)
+  add_chain_options(parser)
+  parser.add_argument(
+    "--split",
+    default="",
+    help="default: the profile's (imagenet: validation, mini: test)",
+  )
+  parser.add_argument(
+    "--weights",
+    nargs="+",
+    default=(),
+    metavar="NETWORK=FOLDER",
+    help="these networks in place of the runs",
+  )
+  parser.add_argument(
+    "--no_compute",
+    action="store_true",
+    help="name missing posteriors instead of computing them",
+  )
+  parser.add_argument(
+    "--results",
+    type=Path,
+    default=RESULTS,
+    metavar="DIR",
+    help=f"default {RESULTS}; files go to PROFILE/DATA SET/ there",
+  )
   if add_options:
     add_options(parser)
-  options, overrides = parser.parse_known_args(arguments)
-  for argument in overrides:
-    if not argument.startswith("--config.") or "=" not in argument:
-      parser.error(f"unknown argument {argument}")
-  if options.source:
-    overrides.append(f"--config.dataset.source={options.source}")
+  options, chain = parse_chain(parser, arguments)
   weights = {}
   for item in options.weights:
     network, equals, folder = item.partition("=")
     if not equals or network not in {row[0] for row in RUNS.values()}:
       parser.error(f"--weights {item}: must be NETWORK=FOLDER, e.g. D=runs/D")
     weights[network] = Path(folder)
-  chain = Chain(options.profile, options.runs, tuple(overrides))
   options.systems = Systems(
     chain,
     split=options.split,

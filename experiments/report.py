@@ -11,7 +11,6 @@ config. Posteriors of the best system that are not stored are computed unless
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +31,7 @@ from experiments.report_html import (
 from experiments.report_tables import findings_section, table_section
 from vggjax.configs.classification import RUNS
 from vggjax.errors import InputError
+from vggjax.files import written_whole
 
 NAMES = (
   *("table2", "table3", "table4", "table5", "table6", "table7"),
@@ -55,9 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"report: {error}", file=sys.stderr)
     return 2
   path = folder / "report.html"
-  temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-  temporary.write_text(page)
-  os.replace(temporary, path)
+  with written_whole(path) as temporary:
+    temporary.write_text(page)
   print(f"report: written to {path}")
   return 0
 

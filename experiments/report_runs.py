@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.chain import CONFIG_FILE, Chain
+from experiments.chain import CONFIG_FILE, Chain, how_far
 from experiments.output import short_path, short_paths
 from experiments.report_html import (
   Markup,
@@ -17,7 +17,6 @@ from experiments.report_html import (
   section,
 )
 from experiments.report_tables import column_head, row_head, table
-from vggjax import checkpoint
 from vggjax import config as configuration
 from vggjax.configs.classification import RUNS
 from vggjax.tasks import run as task_run
@@ -58,7 +57,7 @@ def describe(chain: Chain, run: str, seed: int, workdir: Path) -> dict:
     "run": run,
     "seed": seed,
     "workdir": short_path(workdir),
-    "state": state_of(workdir),
+    "state": how_far(workdir).text,
     "command": training_command(chain, run, seed),
     "records": records,
     "changes": changes,
@@ -74,17 +73,6 @@ def saved_config(workdir: Path) -> dict:
     return configuration.load_config(workdir / task_run.CONFIG_FILE)
   except (OSError, ValueError):
     return {}
-
-
-def state_of(workdir: Path) -> str:
-  """How far a run is, by its newest checkpoint."""
-  found = checkpoint.latest_card(workdir)
-  if found is None:
-    return "not started"
-  card, step = found
-  if step < card["num_steps"]:
-    return f"stopped at step {step:,} of {card['num_steps']:,}"
-  return f"finished, {step:,} steps"
 
 
 def training_command(chain: Chain, run: str, seed: int) -> str:

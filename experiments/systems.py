@@ -13,16 +13,15 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.chain import Chain
+from experiments.chain import Chain, how_far
 from vggjax import checkpoint, metrics
 from vggjax import config as configuration
 from vggjax.configs.classification import RUNS
 from vggjax.errors import InputError
 from vggjax.evaluate import fusion, store
+from vggjax.geometry import scale_for_crop
 from vggjax.tasks import posteriors as tasks
 from vggjax.tasks import run as task_run
-
-PAPER_CROP = 224
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,12 +79,12 @@ class Systems:
     self._weights = weights or {}
     self._compute = compute
     self._sources = {}
-    self._finished = set()
     self.missing: dict[str, MissingRunError] = {}
     # Parameters are large: those of one run are kept, and of all runs the rest,
     # which tells what is stored.
     self._network = functools.lru_cache(maxsize=1)(self._load_network)
     self._card = functools.cache(self._load_card)
+    self._progress = functools.cache(how_far)
     self._wrong = functools.cache(self._find_wrong)
 
   def seeds(self) -> list[int]:
@@ -104,16 +103,9 @@ class Systems:
         raise MissingRunError(f"weights of {network}")
       return self._weights[network]
     workdir = self.chain.workdir(run, seed)
-    if workdir not in self._finished:
-      found = checkpoint.latest_card(workdir)
-      if found is None:
-        raise MissingRunError(str(workdir))
-      card, step = found
-      if step < card["num_steps"]:
-        raise MissingRunError(
-          f"{workdir} (at step {step} of {card['num_steps']})"
-        )
-      self._finished.add(workdir)
+    found = self._progress(workdir)
+    if found.state != "finished":
+      raise MissingRunError(f"{workdir} ({found.text})")
     return workdir
 
   def config(self, workdir: Path) -> ConfigDict:
@@ -177,7 +169,8 @@ class Systems:
     if found != wanted:
       raise InputError(f"{workdir} holds network {found}, not {wanted}")
     source = self.source(config)
-    scales = [scaled(q, card.model.crop_size) for q in member.test_scales]
+    crop = card.model.crop_size
+    scales = [scale_for_crop(q, crop) for q in member.test_scales]
     what = source, member.protocol, scales
     items = tasks.stored_posteriors(config, card, *what)
     if items is None and not self._compute:
@@ -217,11 +210,6 @@ class Systems:
       k: 100.0 * metrics.topk_wrong(item.posteriors, item.labels, k)
       for k in (1, 5)
     }
-
-
-def scaled(scale: int, crop_size: int) -> int:
-  """Q of the paper's 224-pixel crops for another crop size."""
-  return int(scale * crop_size / PAPER_CROP + 0.5)
 
 
 def single(run: str, *scales: int, protocol: str = "dense") -> System:

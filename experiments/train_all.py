@@ -8,7 +8,7 @@ random; B, C, D, E from A; S = 384 from S = 256; S in [256, 512] from S = 384.
 A finished run is skipped, a stopped one continued. Runs stand in
 RUNS/seed-0/A-256 and so on. Any further --config.KEY=VALUE goes to every run.
 
-Cost: profile mini, about 100 minutes a seed on two CPU cores.
+Cost: profile mini, an estimated 100 minutes a seed on two CPU cores.
 """
 
 import argparse
@@ -16,17 +16,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
-from experiments.chain import Chain, progress, with_sources
-from vggjax.configs.classification import PROFILES, RUNS
+from experiments.chain import (
+  Chain,
+  add_chain_options,
+  parse_chain,
+  progress,
+  with_sources,
+)
+from vggjax.configs.classification import RUNS
 from vggjax.errors import InputError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
   """Prints the plan, then trains; returns the exit status."""
-  options, overrides = parse(arguments)
-  chain = Chain(options.profile, options.runs, tuple(overrides))
+  options, chain = parse(arguments)
   try:
     runs = with_sources(options.only.split(",") if options.only else list(RUNS))
     steps = [(run, seed) for seed in range(options.seeds) for run in runs]
@@ -53,28 +57,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
   return train(chain, todo)
 
 
-def parse(arguments: Sequence[str] | None):
-  """The options, and the --config.KEY=VALUE arguments."""
+def parse(
+  arguments: Sequence[str] | None,
+) -> tuple[argparse.Namespace, Chain]:
+  """The options, and the chain."""
   parser = argparse.ArgumentParser(
     prog="python -m experiments.train_all",
     description=__doc__,
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
-  parser.add_argument("--profile", choices=PROFILES, default="imagenet")
-  parser.add_argument("--source", help="data set; default: the profile's")
-  parser.add_argument("--runs", type=Path, required=True, metavar="DIR")
+  add_chain_options(parser)
   parser.add_argument("--only", default="", help="runs, comma-separated")
   parser.add_argument("--seeds", type=int, default=1, help="seeds 0 to N - 1")
   parser.add_argument("--dry_run", action="store_true", help="only the plan")
-  options, overrides = parser.parse_known_args(arguments)
-  for argument in overrides:
-    if not argument.startswith("--config.") or "=" not in argument:
-      parser.error(f"unknown argument {argument}")
+  options, chain = parse_chain(parser, arguments)
   if options.seeds < 1:
     parser.error(f"--seeds is {options.seeds}; it must be at least 1")
-  if options.source:
-    overrides.insert(0, f"--config.dataset.source={options.source}")
-  return options, overrides
+  return options, chain
 
 
 def train(chain: Chain, todo: Sequence[tuple[str, int]]) -> int:

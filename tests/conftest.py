@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jax
 import pytest
+import saved_run
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -40,3 +41,15 @@ def quick_compile():
   jax.config.update("jax_disable_most_optimizations", True)
   yield
   jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+  """The photos of `saved`; tests change copies."""
+  return saved_run.photo_folder(tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture(scope="session")
+def saved(photos, tmp_path_factory):
+  """A run without posteriors; tests work on copies."""
+  return saved_run.save_run(tmp_path_factory.mktemp("runs") / "A-256", photos)

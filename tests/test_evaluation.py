@@ -10,7 +10,6 @@ import sys
 import jax
 import numpy as np
 import pytest
-import saved_run
 import tiny
 from saved_run import NUM_TESTED, arguments, load
 
@@ -23,17 +22,6 @@ from vggjax.models import vgg
 from vggjax.tasks import posteriors as tasks
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-  return saved_run.photo_folder(tmp_path_factory.mktemp("photos"))
-
-
-@pytest.fixture(scope="module")
-def saved(photos, tmp_path_factory):
-  """A run without posteriors; tests work on copies."""
-  return saved_run.save_run(tmp_path_factory.mktemp("runs") / "A-256", photos)
 
 
 @pytest.fixture
@@ -54,7 +42,9 @@ def evaluated(photos, saved, tmp_path_factory):
 
 def test_each_protocol_is_the_librarys(evaluated, photos):
   params, card, _ = checkpoint.load_run(evaluated)
-  model = vgg.create_model("A", num_outputs=3, width=1 / 16, crop_size=32)
+  model = vgg.create_model(
+    "A", num_outputs=3, width=1 / 16, crop_size=32, pool=card["pool"]
+  )
   files = sorted((photos / "test").rglob("*.png"))
   assert len(files) == NUM_TESTED
   # TensorFlow's pixels: Pillow's differ in rounding, which counts here.

@@ -207,11 +207,15 @@ def test_files_for_the_test_server(server, tmp_path, capsys):
   # The seven networks are not there.
   assert run_module("table6", *command) == 0
   [line] = capsys.readouterr().err.splitlines()
-  assert line.startswith(f"table6: missing {server.runs}/seed-0/D-256;")
+  assert line.startswith(
+    f"table6: missing {server.runs}/seed-0/D-256 (not started);"
+  )
   for number, parts in enumerate((dense, crops, both), start=2):
     wanted = lines(*((network, part) for network in "DE" for part in parts))
     assert written("table6", number) == wanted
   assert len(list(folder.glob("*"))) == 9
   assert run_module("shallow", *command) == 2
   [line] = capsys.readouterr().err.splitlines()
-  assert line.startswith(f"shallow: missing {server.runs}/seed-0/B-256;")
+  assert line.startswith(
+    f"shallow: missing {server.runs}/seed-0/B-256 (not started);"
+  )

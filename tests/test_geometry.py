@@ -115,3 +115,12 @@ def test_grid_offset_by_hand(count, outer, inner, offsets):
   assert array.tolist() == offsets
   sides = geometry.grid_offset(0, count, np.array([outer, inner]), inner)
   assert sides.tolist() == [offsets[0], 0]
+
+
+def test_scales_follow_the_crop():
+  paper = [224, 256, 288, 352, 384, 416, 480, 512, 544]
+  assert [geometry.scale_for_crop(scale, 224) for scale in paper] == paper
+  sevenths = [32, 37, 41, 50, 55, 59, 69, 73, 78]
+  assert [geometry.scale_for_crop(scale, 32) for scale in paper] == sevenths
+  mini = [geometry.scale_for_crop(scale, 64) for scale in (256, 384, 512)]
+  assert mini == [73, 110, 146]

@@ -138,12 +138,3 @@ def test_rescale_center_crops_a_long_image():
   rescaled = images.rescale(image, 2)
   assert rescaled.shape == (2, 16, 3)
   assert (rescaled == 200).all()
-
-
-def test_center_crop():
-  image = np.arange(5 * 8).reshape(5, 8)
-  np.testing.assert_array_equal(images.center_crop(image, 2), image[1:3, 3:5])
-  np.testing.assert_array_equal(images.center_crop(image, 5), image[:, 1:6])
-  for size in (6, 0):
-    with pytest.raises(ValueError, match="no crop"):
-      images.center_crop(image, size)

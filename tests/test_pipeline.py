@@ -1,4 +1,4 @@
-"""vggjax.data.pipeline: order, resumption, processes, masks, bad images."""
+"""vggjax.data.pipeline, training: order, resumption, bad images."""
 
 import itertools
 import logging
@@ -6,94 +6,24 @@ import logging
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_datasets as tfds
+from numbered_pictures import (
+  NUM_IMAGES,
+  OPTIONS,
+  NumberedPictures,
+  assert_equal,
+  encoded_picture,
+  join,
+  numbered_picture,
+  take,
+  write_folder,
+)
+from numbered_pictures import folder as folder
+from numbered_pictures import source as source
 from pictures import encode, picture
 
-from vggjax import geometry, images
 from vggjax.data import pipeline, preprocess
 from vggjax.data.sources import open_source
 from vggjax.errors import InputError
-
-NUM_IMAGES = 23
-OPTIONS = {"batch_size": 4, "crop_size": 8, "train_scale": (9, 12), "seed": 5}
-
-
-def numbered_picture(number):
-  """Image `number` of a data set in which the label is the number."""
-  return picture(10 + number % 3, 12 + number % 4, seed=number)
-
-
-def encoded_picture(number):
-  image = numbered_picture(number)
-  return encode(image, "JPEG" if number % 2 else "PNG")
-
-
-class NumberedPictures(tfds.core.GeneratorBasedBuilder):
-  """NUM_IMAGES training images."""
-
-  VERSION = tfds.core.Version("1.0.0")
-
-  def _info(self):
-    features = tfds.features.FeaturesDict(
-      {
-        "image": tfds.features.Image(shape=(None, None, 3)),
-        "label": tfds.features.ClassLabel(num_classes=NUM_IMAGES),
-      }
-    )
-    return tfds.core.DatasetInfo(builder=self, features=features)
-
-  def _split_generators(self, dl_manager):
-    return {"train": self._generate_examples()}
-
-  def _generate_examples(self):
-    for i in range(NUM_IMAGES):
-      yield i, {"image": numbered_picture(i), "label": i}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-  return write_folder(tmp_path_factory.mktemp("folder"))
-
-
-def write_folder(root, num_images=NUM_IMAGES):
-  rows = ["file,label,split"]
-  for i in range(num_images):
-    name = f"{i:03}.jpg" if i % 2 else f"{i:03}.png"
-    (root / name).write_bytes(encoded_picture(i))
-    rows.append(f"{name},{i},train")
-  (root / "labels.csv").write_text("\n".join(rows) + "\n")
-  return open_source(f"folder:{root}", "train")
-
-
-@pytest.fixture(scope="module", params=["folder", "array_record", "tfrecord"])
-def source(request, folder, tmp_path_factory):
-  """The same images in the three ways of reading."""
-  if request.param == "folder":
-    return folder
-  data_dir = tmp_path_factory.mktemp(request.param)
-  tfds.builder(
-    "numbered_pictures", data_dir=data_dir, file_format=request.param
-  ).download_and_prepare(
-    download_config=tfds.download.DownloadConfig(num_shards=4)
-  )
-  return open_source("numbered_pictures", "train", data_dir=data_dir)
-
-
-def take(source, number, **options):
-  batches = pipeline.train_batches(source, **{**OPTIONS, **options})
-  return list(itertools.islice(batches, number))
-
-
-def join(batches):
-  return {k: np.concatenate([b[k] for b in batches]) for k in batches[0]}
-
-
-def assert_equal(ours, theirs):
-  assert len(ours) == len(theirs)
-  for one, other in zip(ours, theirs, strict=True):
-    assert one.keys() == other.keys()
-    for key in one:
-      np.testing.assert_array_equal(one[key], other[key])
 
 
 def test_shapes_and_types(source):
@@ -277,131 +207,14 @@ def test_a_broken_record_of_a_stream_is_named(tmp_path):
 
 
 def test_training_needs_labels(tmp_path):
-  for split, folder in (("train", "a/"), ("test", "")):
-    (tmp_path / split / folder).mkdir(parents=True)
+  for split, below in (("train", "a/"), ("test", "")):
+    (tmp_path / split / below).mkdir(parents=True)
     for i in range(4):
-      path = tmp_path / split / folder / f"{i}.png"
+      path = tmp_path / split / below / f"{i}.png"
       path.write_bytes(encoded_picture(2))
   source = open_source(f"folder:{tmp_path}", "test")
   with pytest.raises(InputError, match="images without a label"):
     next(pipeline.train_batches(source, **OPTIONS))
-
-
-def expected_crop(encoded, scale):
-  return images.center_crop(images.rescale(images.decode(encoded), scale), 8)
-
-
-@pytest.mark.parametrize(("batch_size", "count"), [(4, 1), (6, 2), (50, 5)])
-def test_crop_batches_hold_every_image_once(source, batch_size, count):
-  encoded = [r["bytes"] for r in source.stream().as_numpy_iterator()]
-  processes = [
-    list(
-      pipeline.crop_batches(
-        source,
-        batch_size=batch_size,
-        crop_size=8,
-        test_scale=9,
-        process_index=i,
-        process_count=count,
-      )
-    )
-    for i in range(count)
-  ]
-  steps = -(-NUM_IMAGES // batch_size)
-  assert [len(batches) for batches in processes] == count * [steps]
-  batches = [join(parts) for parts in zip(*processes, strict=True)]
-  for batch in batches:
-    assert batch["image"].shape == (batch_size, 8, 8, 3)
-    assert batch["image"].dtype == np.uint8
-    assert batch["mask"].dtype == np.float32
-    assert batch["label"].dtype == np.int32
-  joined = join(batches)
-  # Padding comes last only.
-  assert joined["mask"].tolist() == [1.0] * NUM_IMAGES + [0.0] * (
-    steps * batch_size - NUM_IMAGES
-  )
-  real = joined["mask"] == 1
-  np.testing.assert_array_equal(joined["label"][real], source.labels())
-  assert (joined["label"][~real] == -1).all()
-  assert not joined["image"][~real].any()
-  for image, data in zip(joined["image"], encoded, strict=False):
-    crop = expected_crop(data, 9)
-    assert np.abs(image.astype(int) - crop).max() <= 1  # Ties in rounding.
-    assert (image != crop).mean() < 0.02
-
-
-def test_crop_batches_refuses(folder):
-  for options in (
-    {"batch_size": 4, "crop_size": 9, "test_scale": 8},
-    {"batch_size": 4, "crop_size": 0, "test_scale": 8},
-    {"batch_size": 0, "crop_size": 8, "test_scale": 8},
-    {"batch_size": 3, "crop_size": 8, "test_scale": 8, "process_count": 2},
-  ):
-    with pytest.raises(InputError, match="must be"):
-      pipeline.crop_batches(folder, **options)
-
-
-def test_rescaled_images(source):
-  encoded = [r["bytes"] for r in source.stream().as_numpy_iterator()]
-  found = list(pipeline.rescaled_images(source, [8, 11]))
-  assert [index for index, *_ in found] == list(range(NUM_IMAGES))
-  assert [name for _, name, _, _ in found] == source.ids()
-  assert [label for _, _, label, _ in found] == source.labels().tolist()
-  for index, _, _, versions in found:
-    image = images.decode(encoded[index])
-    assert isinstance(versions, list)
-    for scale, version in zip((8, 11), versions, strict=True):
-      assert version.dtype == np.uint8
-      expected = images.rescale(image, scale)
-      size = geometry.rescaled_size(*image.shape[:2], scale)
-      assert version.shape == expected.shape == (*size, 3)
-      assert np.abs(version.astype(int) - expected).max() <= 1
-
-
-WANTED = (0, 1, 4, 7, 13, 14, 22)
-
-
-def test_rescaled_images_are_those_wanted(source):
-  wanted = np.isin(np.arange(NUM_IMAGES), WANTED)
-  whole = list(pipeline.rescaled_images(source, [8, 11]))
-  found = list(pipeline.rescaled_images(source, [8, 11], wanted=wanted))
-  assert [index for index, *_ in found] == list(WANTED)
-  for (index, *names, versions), i in zip(found, WANTED, strict=True):
-    assert (index, *names) == whole[i][:3]
-    for ours, theirs in zip(versions, whole[i][3], strict=True):
-      np.testing.assert_array_equal(ours, theirs)
-  nothing = np.zeros(NUM_IMAGES, bool)
-  assert list(pipeline.rescaled_images(source, [8], wanted=nothing)) == []
-
-
-def test_rescaled_images_of_processes(source):
-  wanted = np.isin(np.arange(NUM_IMAGES), WANTED)
-  for options, indices in (
-    ({}, range(NUM_IMAGES)),
-    ({"wanted": wanted}, WANTED),
-  ):
-    for process in range(3):
-      found = pipeline.rescaled_images(
-        source, [8], process_index=process, process_count=3, **options
-      )
-      mine = [i for i in indices if i % 3 == process]
-      assert [index for index, *_ in found] == mine
-
-
-def test_images_not_wanted_are_not_decoded(tmp_path):
-  source = write_folder(tmp_path, 8)
-  (tmp_path / "005.jpg").write_bytes(b"no image")
-  wanted = np.arange(8) != 5
-  found = pipeline.rescaled_images(source, [8], wanted=wanted)
-  assert [index for index, *_ in found] == [0, 1, 2, 3, 4, 6, 7]
-
-
-def test_rescaled_images_refuses(folder):
-  for options in ({"test_scales": []}, {"test_scales": [0]}):
-    with pytest.raises(InputError, match="must be one Q or more"):
-      pipeline.rescaled_images(folder, **options)
-  with pytest.raises(InputError, match="process 1 of 1"):
-    pipeline.rescaled_images(folder, [8], process_index=1)
 
 
 def test_steps_per_epoch_drops_the_rest():

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import saved_run
 from saved_run import NUM_TESTED, arguments
 
 from vggjax import checkpoint
@@ -15,17 +14,6 @@ from vggjax.evaluate import store
 from vggjax.evaluate.rows import StoredRows
 from vggjax.tasks import posteriors as tasks
 from vggjax.tasks import run
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-  return saved_run.photo_folder(tmp_path_factory.mktemp("photos"))
-
-
-@pytest.fixture(scope="module")
-def saved(photos, tmp_path_factory):
-  """A run without posteriors; tests work on copies."""
-  return saved_run.save_run(tmp_path_factory.mktemp("runs") / "A-256", photos)
 
 
 @pytest.fixture
@@ -52,7 +40,11 @@ class Evaluation:
     return np.array([item.posteriors for item in items])
 
   def is_found(self, protocol="center", *overrides, scales=(32, 36)):
-    return tasks.find_posteriors(*self.opened(protocol, scales, overrides))
+    return is_stored(*self.opened(protocol, scales, overrides))
+
+
+def is_stored(*opened):
+  return tasks.stored_posteriors(*opened) is not None
 
 
 @pytest.fixture
@@ -162,20 +154,20 @@ def test_another_mean_or_split_or_data_set(evaluation, computed, photos):
   evaluation.get()
   opened = evaluation.opened("center", (32, 36), ())
   config, network, source, *rest = opened
-  assert tasks.find_posteriors(*opened)
+  assert is_stored(*opened)
   card = {**network.card, "mean": [1.0, 2.0, 3.0]}
   other = dataclasses.replace(network, card=card)
-  assert not tasks.find_posteriors(config, other, source, *rest)
+  assert not is_stored(config, other, source, *rest)
   validation = run.open_split(config, "validation")
-  assert not tasks.find_posteriors(config, network, validation, *rest)
+  assert not is_stored(config, network, validation, *rest)
   config.split = "validation"
-  assert not tasks.find_posteriors(config, network, source, *rest)
+  assert not is_stored(config, network, source, *rest)
   # Two names of one file.
   config.split = "test(1)"
   tasks.get_posteriors(*opened)
-  assert tasks.find_posteriors(*opened)
+  assert is_stored(*opened)
   config.split = "test[1]"
-  assert not tasks.find_posteriors(*opened)
+  assert not is_stored(*opened)
   # An image changed: the fingerprint is another.
   copy = shutil.copytree(photos, evaluation.workdir.parent / "photos")
   same = dataclasses.replace(evaluation, photos=copy)

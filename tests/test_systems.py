@@ -3,7 +3,6 @@
 import shutil
 
 import pytest
-from known_posteriors import PIXELS
 from stored_runs import JITTERED, RUNS, error_of, save_step, shown
 from stored_runs import computed as computed
 from stored_runs import stored as stored
@@ -11,7 +10,6 @@ from stored_runs import table as table
 from tiny_runs import NUM_TESTED, read_result
 from tiny_runs import trained as trained
 
-from experiments.systems import scaled
 from vggjax.tasks import posteriors as tasks
 
 
@@ -24,7 +22,7 @@ def test_missing_runs_are_named_and_the_others_shown(table):
   missing = ["A-LRN-256", "C-256", "C-384", "C-256-512", "D-256", "D-384"]
   missing += ["E-256", "E-384"]
   folder = f"{table.runs}/seed-0"
-  named = [f"{folder}/{run}" for run in missing]
+  named = [f"{folder}/{run} (not started)" for run in missing]
   hint = f"train_all --profile=mini --runs={table.runs} trains missing runs"
   assert (
     line == f"table3: missing {'; '.join(named)}; python -m experiments.{hint}"
@@ -55,7 +53,7 @@ def test_only_other_runs(table, name):
 def test_an_unfinished_run_is_named_and_not_shown(table):
   save_step(table.runs / "seed-0" / "B-256", 2, 5)
   _, [line], rows = table("table3")
-  assert f"{table.runs}/seed-0/B-256 (at step 2 of 5);" in line
+  assert f"{table.runs}/seed-0/B-256 (stopped at step 2 of 5);" in line
   assert shown(rows, "B") == ""
   assert shown(rows, "A") == error_of("A-256")
   save_step(table.runs / "seed-0" / "B-256", 5, 5)
@@ -99,8 +97,8 @@ def test_a_seed_that_lacks_a_run_is_told(table, stored):
     shutil.copytree(stored / "seed-0" / run, folder)
   (table.runs / "seed-2").mkdir()
   _, [line], rows = table("table3")
-  assert f"{table.runs}/seed-1/B-256;" in line
-  assert f"{table.runs}/seed-2/A-256;" in line
+  assert f"{table.runs}/seed-1/B-256 (not started);" in line
+  assert f"{table.runs}/seed-2/A-256 (not started);" in line
   assert f"{table.runs}/seed-1/A-256" not in line
   # The same posteriors twice.
   assert shown(rows, "A") == f"{error_of('A-256')} ± 0.00"
@@ -132,9 +130,3 @@ def test_a_runs_parameters_are_read_once(table, monkeypatch):
     assert table(name)[0] == 0
     assert len(loaded) == len(set(loaded))
   assert sorted(loaded) == ["D-256-512", "E-256-512"]
-
-
-def test_scales_follow_the_crop():
-  assert {q: scaled(q, 32) for q in PIXELS} == PIXELS
-  assert [scaled(q, 224) for q in PIXELS] == list(PIXELS)
-  assert [scaled(q, 64) for q in (256, 384, 512)] == [73, 110, 146]

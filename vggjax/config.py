@@ -12,6 +12,9 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from vggjax.errors import InputError
+from vggjax.evaluate.dense import SPATIAL
+from vggjax.evaluate.store import PROTOCOLS
+from vggjax.files import written_whole
 from vggjax.models.vgg import NETWORKS
 
 PACKAGED = Path(__file__).parent / "configs"
@@ -104,7 +107,8 @@ def flatten(config: ConfigDict) -> dict[str, Any]:
 
 def save_config(config: ConfigDict, path: Path) -> None:
   """Writes a config as JSON that `load_config` reads."""
-  path.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
+  with written_whole(path) as temporary:
+    temporary.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
 
 
 def load_config(path: Path) -> dict[str, Any]:
@@ -179,8 +183,8 @@ CHECKS = {
   "dataset.on_error": _choice("raise", "skip"),
   "color_shift_std": _at_least(0),
   "color_shift_scale": _choice("eigenvalues", "sqrt"),
-  "protocol": _choice("dense", "multicrop", "both", "center"),
-  "spatial": _choice("scores", "posteriors", "sum"),
+  "protocol": _choice(*PROTOCOLS),
+  "spatial": _choice(*SPATIAL),
   "test_batch_size": _at_least(0),
   "test_precision": _choice("highest", "high", "default"),
   "num_devices": _at_least(0),

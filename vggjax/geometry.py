@@ -5,6 +5,8 @@ Everything here is plain integer arithmetic on heights and widths in pixels.
 
 # Not in the paper: a longer image is center-cropped to this many times S.
 MAX_ASPECT = 8
+# The side of the paper's crop, pixels.
+PAPER_CROP = 224
 
 
 def rescaled_size(
@@ -104,3 +106,13 @@ def grid_offset(i: int, count: int, outer: int, inner: int) -> int:
   if count == 1:
     return (outer - inner) // 2 + 0 * i
   return (2 * i * (outer - inner) + count - 1) // (2 * (count - 1))
+
+
+def scale_for_crop(scale: int, crop_size: int) -> int:
+  """S or Q, given in pixels for the paper's crop, for another crop size.
+
+  Args:
+    scale: pixels, e.g. 256.
+    crop_size: pixels.
+  """
+  return int(scale * crop_size / PAPER_CROP + 0.5)

@@ -113,23 +113,3 @@ def rescale(image: np.ndarray, smallest_side: int) -> np.ndarray:
   """
   rescaled = rescale_float(image, smallest_side)
   return np.clip(np.rint(rescaled), 0, 255).astype(np.uint8)
-
-
-def center_crop(image: np.ndarray, size: int) -> np.ndarray:
-  """The central crop; its offset is rounded down.
-
-  Args:
-    image: [H, W, ...].
-    size: side of the crop, pixels.
-
-  Returns:
-    A view [size, size, ...] of the image.
-
-  Raises:
-    ValueError: if the image is smaller than the crop.
-  """
-  height, width = image.shape[:2]
-  if not 1 <= size <= min(height, width):
-    raise ValueError(f"no crop of {size} pixels in {height} x {width}")
-  top, left = geometry.center_offset((height, width), (size, size))
-  return image[top : top + size, left : left + size]

@@ -1,7 +1,6 @@
 """Every picture the program makes (matplotlib, drawn without a screen)."""
 
 import itertools
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -12,6 +11,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+from vggjax.files import written_whole
 
 TRAIN_COLOR, VALIDATION_COLOR, RATE_COLOR = "#4477aa", "#cc3311", "#777777"
 KINDS = {"train": TRAIN_COLOR, "validation": VALIDATION_COLOR}
@@ -276,8 +277,5 @@ def save(
   if not isinstance(file, str | Path):
     figure.savefig(file, **options)
     return
-  path = Path(file)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-  figure.savefig(temporary, **options)
-  os.replace(temporary, path)
+  with written_whole(file) as temporary:
+    figure.savefig(temporary, **options)

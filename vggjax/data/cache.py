@@ -2,9 +2,10 @@
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
+
+from vggjax.files import written_whole
 
 
 def cache_path(
@@ -31,14 +32,5 @@ def read_json(path: Path) -> Any | None:
 
 def write_json(path: Path, content: Any) -> None:
   """Write a file that is either complete or not there at all."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".partial")
-  try:
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-      json.dump(content, file, indent=2)
-      file.flush()
-      os.fsync(file.fileno())
-    os.replace(temporary, path)
-  except BaseException:
-    os.unlink(temporary)
-    raise
+  with written_whole(path) as temporary:
+    temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")

@@ -2,14 +2,22 @@
 
 import dataclasses
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vggjax.files import written_whole
+
 FOLDER = "posteriors"
+# What a protocol is the mean of (Sect. 3.2); each part is stored by itself.
+PROTOCOLS = {
+  "dense": ("dense",),
+  "multicrop": ("multicrop",),
+  "both": ("dense", "multicrop"),
+  "center": ("center",),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,10 +46,7 @@ def path_of(workdir: str | Path, split: str, protocol: str, scale: int) -> Path:
 
 def save(path: str | Path, item: Posteriors) -> None:
   """Writes an array; a killed write leaves the older file."""
-  path = Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-  with temporary.open("wb") as file:
+  with written_whole(path) as temporary, temporary.open("wb") as file:
     np.savez(
       file,
       posteriors=np.asarray(item.posteriors, np.float32),
@@ -49,7 +54,6 @@ def save(path: str | Path, item: Posteriors) -> None:
       ids=np.asarray(item.ids, np.str_),
       about=np.str_(json.dumps(item.about, sort_keys=True)),
     )
-  os.replace(temporary, path)
 
 
 def load(path: str | Path, about: dict[str, Any]) -> Posteriors | None:

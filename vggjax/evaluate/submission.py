@@ -1,12 +1,12 @@
 """Files for the ILSVRC-2012 classification test server (Sect. 4)."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from vggjax.errors import InputError
+from vggjax.files import written_whole
 
 # A synset a line, in the order of ILSVRC2012_ID 1 to 1000, which is not the
 # sorted order of the labels.
@@ -44,11 +44,8 @@ def write_submission(
     " ".join(map(str, best[i])) + "\n"
     for i in sorted(range(len(names)), key=names.__getitem__)
   ]
-  path = Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-  temporary.write_text("".join(lines))
-  os.replace(temporary, path)
+  with written_whole(path) as temporary:
+    temporary.write_text("".join(lines))
 
 
 def are_ilsvrc(class_names: Sequence[str]) -> bool:

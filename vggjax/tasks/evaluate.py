@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from vggjax import config as configuration
 from vggjax import metrics
 from vggjax.evaluate import dense, store, submission
+from vggjax.files import written_whole
 from vggjax.tasks import run
 from vggjax.tasks.posteriors import Network, get_posteriors, load_network
 
@@ -81,8 +82,8 @@ def report(
     )
     print(f"{name:>{width}}  {top1:9.2f} %  {top5:9.2f} %")
   path = workdir / "evaluation" / f"{stem_of(config, scales)}.json"
-  path.parent.mkdir(parents=True, exist_ok=True)
-  path.write_text(json.dumps(results, indent=2) + "\n")
+  with written_whole(path) as temporary:
+    temporary.write_text(json.dumps(results, indent=2) + "\n")
   last = results[-1]
   print(
     f"top-1 error {last['top1_error']:.2f} %, "

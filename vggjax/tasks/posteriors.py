@@ -15,14 +15,6 @@ from vggjax.evaluate.rows import StoredRows
 from vggjax.models import vgg
 from vggjax.tasks import run
 
-# What a protocol is the mean of; each part is stored by itself.
-PROTOCOLS = {
-  "dense": ("dense",),
-  "multicrop": ("multicrop",),
-  "both": ("dense", "multicrop"),
-  "center": ("center",),
-}
-
 
 @dataclasses.dataclass(frozen=True)
 class Network:
@@ -67,7 +59,7 @@ def get_posteriors(
     config: its evaluation keys count, but for `protocol` and `test_scales`.
     network: from `load_network`.
     source: the split.
-    protocol: a key of PROTOCOLS.
+    protocol: a key of `store.PROTOCOLS`.
     scales: Q, pixels.
 
   Raises:
@@ -78,7 +70,7 @@ def get_posteriors(
   return _mean_of_parts(
     [
       _get_part(config, network, source, part, scales)
-      for part in PROTOCOLS[protocol]
+      for part in store.PROTOCOLS[protocol]
     ]
   )
 
@@ -106,7 +98,7 @@ def stored_posteriors(
     scales: likewise.
   """
   parts = []
-  for part in PROTOCOLS[protocol]:
+  for part in store.PROTOCOLS[protocol]:
     parts.append([])
     for q in scales:
       about = identity(config, network, source, part, q)
@@ -115,18 +107,6 @@ def stored_posteriors(
         return None
       parts[-1].append(item)
   return _mean_of_parts(parts)
-
-
-def find_posteriors(
-  config: ConfigDict,
-  network: Network,
-  source: Any,
-  protocol: str,
-  scales: Sequence[int],
-) -> bool:
-  """Whether `get_posteriors` would have nothing to compute."""
-  found = stored_posteriors(config, network, source, protocol, scales)
-  return found is not None
 
 
 def _path(config, network, part, scale):

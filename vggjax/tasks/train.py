@@ -56,7 +56,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
     run.check_classes(validation.class_names, card)
   plan = make_plan(config, source.num_examples)
   card["num_steps"] = plan.num_steps
-  card["num_epochs"] = config.num_epochs
+  card["steps_per_epoch"] = plan.steps_per_epoch
   state = create_state(config, card, workdir)
 
   shift = None

@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,8 @@ import jax
 import numpy as np
 import tqdm
 from tensorboardX import SummaryWriter
+
+from vggjax.files import written_whole
 
 METRICS_FILE = "metrics.jsonl"
 # Steps whose metrics may still be under way on the devices.
@@ -176,6 +177,6 @@ def _drop_later_lines(path: Path, step: int) -> None:
   kept = [r for r in records if r["step"] <= step]
   if not path.exists():
     return
-  new = path.with_suffix(".new")
-  new.write_text("".join(json.dumps(record) + "\n" for record in kept))
-  os.replace(new, path)
+  with written_whole(path) as temporary:
+    lines = (json.dumps(record) + "\n" for record in kept)
+    temporary.write_text("".join(lines))
