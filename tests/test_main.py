@@ -102,7 +102,9 @@ def test_evaluation_equals_the_library_and_is_kept(trained, photos, capsys):
   assert len(ids) == 21
 
   params, card, _ = checkpoint.load_run(trained)
-  model = vgg.create_model("A", num_outputs=3, width=1 / 16, crop_size=32)
+  model = vgg.create_model(
+    "A", num_outputs=3, width=1 / 16, crop_size=32, pool=card["pool"]
+  )
   files = sorted((photos / "test").rglob("*.jpg"))
   found = vggjax.dense_posteriors(model, params, files, 36, mean=card["mean"])
   np.testing.assert_allclose(found, arrays[36], atol=1e-4)
