@@ -20,6 +20,7 @@ CORE = [
   "optax>=0.2.5,<0.3",
   "orbax-checkpoint>=0.11.30,<0.13",
   "pillow>=11",
+  "safetensors>=0.5",
   "tensorboardX>=2.6",
   "tqdm>=4.66",
 ]
@@ -34,9 +35,12 @@ EXTRAS = {
     "importlib-resources>=6",
   ],
   "plots": ["matplotlib>=3.9"],
+  "weights": ["h5py>=3.11", "huggingface_hub>=0.30"],
   "torch": ["torch==2.13.0"],
   "test": [
     "hypothesis>=6.100",
+    "protobuf>=5",
+    "pyarrow>=16",
     "pytest>=8",
     "pytest-xdist>=3.5",
     "scikit-learn>=1.5",
@@ -57,7 +61,7 @@ setup(
   python_requires=">=3.11",
   packages=find_packages(include=["vggjax", "vggjax.*"]),
   package_data={
-    "vggjax.evaluate": ["*.txt"],
+    "vggjax": ["*.txt"],
     "vggjax.experiments": ["*.css"],
   },
   install_requires=CORE,

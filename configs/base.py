@@ -36,10 +36,12 @@ def get_config() -> ConfigDict:
   config.dtype = "float32"
 
   # --- Warm start and stages (Sect. 3.1) ---
-  # The folder of a finished training run; a bare name stands beside the
-  # workdir. "": random initialization.
+  # The folder of a finished training run (a bare name stands beside the
+  # workdir), or weights that `load_weights` takes: a file, or a name such as
+  # "torchvision:vgg16". Their mean is subtracted, too. "": random.
   config.init_from = ""
-  # "paper": conv1_1, conv2_1, conv3_1, conv3_2 and fc6 to fc8; "all".
+  # "paper": conv1_1, conv2_1, conv3_1, conv3_2 and fc6 to fc8; "all"; "body":
+  # all but fc8, for other classes; "convs": all but fc6 to fc8.
   config.init_layers = "paper"
   # "all", or "fc": only fc6, fc7 and fc8 are trained (Sect. 4.4).
   config.train_layers = "all"

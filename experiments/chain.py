@@ -16,7 +16,6 @@ from vggjax import checkpoint
 from vggjax import config as configuration
 from vggjax.configs.classification import PROFILES, RUNS
 from vggjax.errors import InputError
-from vggjax.tasks import run as task_run
 from vggjax.tasks.train import differing_keys
 
 CONFIG_FILE = importlib.util.find_spec("vggjax.configs.classification").origin
@@ -141,7 +140,7 @@ def progress(chain: Chain, run: str, seed: int) -> Progress:
   if found is None:
     return Progress("not started", "not started")
   card, step = found
-  path = workdir / task_run.CONFIG_FILE
+  path = workdir / checkpoint.CONFIG_FILE
   try:
     saved = configuration.load_config(path)
   except (OSError, ValueError) as error:

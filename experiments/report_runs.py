@@ -17,6 +17,7 @@ from experiments.report_html import (
   section,
 )
 from experiments.report_tables import column_head, row_head, table
+from vggjax import checkpoint
 from vggjax import config as configuration
 from vggjax.configs.classification import RUNS
 from vggjax.tasks import run as task_run
@@ -70,7 +71,7 @@ def describe(chain: Chain, run: str, seed: int, workdir: Path) -> dict:
 def saved_config(workdir: Path) -> dict:
   """The config that a run was trained with; empty if it cannot be read."""
   try:
-    return configuration.load_config(workdir / task_run.CONFIG_FILE)
+    return configuration.load_config(workdir / checkpoint.CONFIG_FILE)
   except (OSError, ValueError):
     return {}
 

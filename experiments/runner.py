@@ -22,7 +22,8 @@ from experiments.systems import (
   Systems,
 )
 from vggjax.errors import InputError
-from vggjax.evaluate.submission import are_ilsvrc, write_submission
+from vggjax.evaluate.submission import write_submission
+from vggjax.imagenet import are_imagenet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +170,7 @@ def write_submissions(
   """
   systems = options.systems
   class_names = systems.any_source().class_names
-  if not are_ilsvrc(class_names):
+  if not are_imagenet(class_names):
     raise no_labels(systems)
   status = 2
   for number, row in enumerate(table.rows, start=1):

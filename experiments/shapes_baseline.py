@@ -22,6 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vggjax.checkpoint import EVALUATION_FOLDER
+
 CROP_SIZE, TEST_SCALE = 64, 73
 RESOLUTIONS = (32, 64)
 C_GRID = (1e-5, 1e-4, 1e-3)
@@ -83,7 +85,8 @@ def linear_errors(splits: dict, side: int) -> tuple[float, float, float]:
 def net_errors(run: Path) -> list[tuple[str, float]]:
   """(test scales, top-1 error) from RUN/evaluation/test-dense-*.json."""
   rows = []
-  for path in sorted((run / "evaluation").glob("test-dense-*.json")):
+  folder = run / EVALUATION_FOLDER
+  for path in sorted(folder.glob("test-dense-*.json")):
     for row in json.loads(path.read_text()):
       rows.append((row["test_scales"], row["top1_error"]))
   return rows

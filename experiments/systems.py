@@ -110,7 +110,7 @@ class Systems:
 
   def config(self, workdir: Path) -> ConfigDict:
     """The config that a run was trained with, and the overrides."""
-    config = configuration.open_config(workdir / task_run.CONFIG_FILE)
+    config = configuration.open_config(workdir / checkpoint.CONFIG_FILE)
     given = configuration.parse_arguments(self.chain.arguments("A-256", 0))[0]
     for argument in self.chain.overrides:
       key = re.match(r"--config\.([\w.]+)", argument)[1]

@@ -28,7 +28,7 @@ class TestCreateModel:
       ({"dtype": jnp.int8}, ["dtype", "'int8'", "float32", "bfloat16"]),
       ({"dtype": jnp.float16}, ["dtype", "'float16'", "float64"]),
       ({"dtype": "single-ish"}, ["dtype", "single-ish", "float32"]),
-      ({"num_outputs": 0}, ["num_outputs", "0", "at least 1"]),
+      ({"num_outputs": -1}, ["num_outputs", "-1", "at least 0"]),
       ({"width": 0}, ["width", "0", "(0, 4]"]),
       ({"width": -1.0}, ["width", "-1.0", "(0, 4]"]),
       ({"width": 5.0}, ["width", "5.0", "(0, 4]"]),

@@ -274,7 +274,7 @@ class TestBadInputs:
   def test_scales(self, scales):
     message = self.message(scales=scales)
     assert "test_scales" in message
-    assert "crop size, 32" in message
+    assert "whole numbers of at least 32 pixels" in message
     assert str(np.ravel(scales).tolist()).strip("[]") in message
 
   def test_no_images(self):

@@ -15,9 +15,9 @@ from tiny_runs import options, read_result, run_module
 from tiny_runs import trained as trained
 
 from experiments.chain import Chain
-from vggjax import checkpoint
+from vggjax import checkpoint, imagenet
 from vggjax import config as configuration
-from vggjax.evaluate import store, submission
+from vggjax.evaluate import store
 from vggjax.tasks import posteriors as tasks
 from vggjax.tasks import run as task_run
 
@@ -140,7 +140,7 @@ def test_a_split_without_labels(table, stored, trained, tmp_path, name):
 @pytest.fixture
 def server(tmp_path):
   """D and E of ImageNet's classes, and three images without labels."""
-  kit = submission.SYNSETS_FILE.read_text().split()
+  kit = list(imagenet.ilsvrc_ids())
   classes = np.random.default_rng(2).permutation(kit).tolist()
   photos = tmp_path / "photos"
   (photos / "test").mkdir(parents=True)

@@ -65,7 +65,7 @@ def test_training_leaves_what_a_user_expects(trained):
   assert steps == list(range(1, 10))
   assert [r["step"] for r in records if r["kind"] == "validation"] == [3, 6, 9]
   assert (trained / "learning_curves.png").read_bytes()[:4] == b"\x89PNG"
-  saved = json.loads((trained / run.CONFIG_FILE).read_text())
+  saved = json.loads((trained / checkpoint.CONFIG_FILE).read_text())
   assert saved["network"] == "A"
   _, card, step = checkpoint.load_run(trained, "last")
   assert step == 9
@@ -158,7 +158,8 @@ def test_warm_start_and_fine_tuning_take_the_named_layers(
     ]
   )
   card = checkpoint.load_run(trained)[1]
-  state = train.create_state(config, {**card, "network": "D"}, Path(workdir))
+  weights = run.load_source(config.init_from, Path(workdir))
+  state = train.create_state(config, {**card, "network": "D"}, weights)
   for name, layer in state.params.items():
     is_copied = name in ("conv1_1", "conv2_1", "conv3_1", "conv3_2")
     is_copied |= name in vgg.FC_LAYERS
@@ -231,7 +232,7 @@ def test_the_command_has_help_version_networks_and_tasks(capsys):
   assert cli.run(["networks"]) == 0
   assert "138,357,544" in capsys.readouterr().out
   assert cli.run(["trian"]) == main.BAD_INPUT
-  assert "no command 'trian'" in capsys.readouterr().err
+  assert "invalid choice: 'trian'" in capsys.readouterr().err
   evaluation = ["--config=evaluation.py:A-256", "--workdir=x"]
   assert cli.run(["train", *evaluation]) == main.BAD_INPUT
   assert "task is evaluate, not train" in capsys.readouterr().err
@@ -300,6 +301,6 @@ def final_state(photos, workdir):
   """Everything the last checkpoint holds."""
   config, _ = parse_arguments(arguments("train", photos, workdir))
   card = checkpoint.load_run(workdir)[1]
-  state = train.create_state(config, card, workdir)
+  state = train.create_state(config, card, None)
   with checkpoint.Checkpoints(workdir, read_only=True) as checkpoints:
     return loop.restore(checkpoints, state, checkpoints.steps()[-1])

@@ -147,6 +147,7 @@ class OneClassACrop:
   """A model that tells the crops apart by their two upper corners."""
 
   crop_size = 32
+  num_outputs = 50
   param_dtype = np.float32
 
   def apply(self, variables, x):
@@ -287,7 +288,7 @@ def test_paths_and_the_mirror_image(tmp_path):
   [
     ({"grid": 0}, ["grid is 0", "at least 1"]),
     ({"grid": -2}, ["grid is -2"]),
-    ({"test_scales": 31}, ["test_scales is (31,)", "crop size, 32"]),
+    ({"test_scales": 31}, ["test_scales is (31,)", "at least 32 pixels"]),
     ({"test_scales": (64, 16)}, ["test_scales is (64, 16)"]),
     ({"test_scales": ()}, ["test_scales is ()"]),
     ({"test_scales": (40.0,)}, ["test_scales is (40.0,)", "whole"]),

@@ -15,8 +15,8 @@ from experiments import (
   report_runs,
 )
 from experiments.chain import Chain
+from vggjax import checkpoint
 from vggjax import config as configuration
-from vggjax.tasks import run as task_run
 
 
 def test_section_of_a_run(page):
@@ -58,7 +58,7 @@ def test_the_command_trains_the_same_run(tmp_path):
   wanted = changed.config("D-384", 2)
   workdir = chain.workdir("D-384", 2)
   workdir.mkdir(parents=True)
-  configuration.save_config(wanted, workdir / task_run.CONFIG_FILE)
+  configuration.save_config(wanted, workdir / checkpoint.CONFIG_FILE)
   found = report_runs.describe(chain, "D-384", 2, workdir)
   words = shlex.split(found["command"].replace("\\\n", ""))
   assert words[:3] == ["python", "-m", "vggjax.main"]
@@ -90,7 +90,7 @@ def test_best_and_final_validation(tmp_path):
 
 def test_a_config_that_cannot_be_read(tmp_path):
   chain = Chain("mini", tmp_path)
-  (tmp_path / task_run.CONFIG_FILE).write_text("{")
+  (tmp_path / checkpoint.CONFIG_FILE).write_text("{")
   found = report_runs.describe(chain, "A-256", 0, tmp_path)
   assert found["config"] == {}
   assert found["changes"] == []

@@ -6,13 +6,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from vggjax import imagenet
 from vggjax.config import parse_arguments
 from vggjax.errors import InputError
 from vggjax.evaluate import store, submission
 from vggjax.tasks import evaluate
 
 # ILSVRC2012_ID 1, 2, ... of the development kit.
-SYNSETS = submission.SYNSETS_FILE.read_text().split()
+SYNSETS = list(imagenet.ilsvrc_ids())
 # ILSVRC2012_validation_ground_truth.txt of the kit.
 GROUND_TRUTH = (
   490, 361, 171, 822, 297, 482, 13, 704, 599, 164,
@@ -91,7 +92,7 @@ def test_equal_posteriors_are_in_the_order_of_the_labels(tmp_path):
 
 def test_names_may_stand_behind_the_synsets(tmp_path):
   classes = [f"{name} tench, Tinca tinca" for name in CLASSES]
-  assert submission.are_ilsvrc(classes)
+  assert imagenet.are_imagenet(classes)
   posteriors = np.eye(1000)[[CLASSES.index("n02119789")]]
   path = tmp_path / "file.txt"
   submission.write_submission(path, posteriors, ["x.JPEG"], classes)
@@ -111,7 +112,7 @@ def test_names_may_stand_behind_the_synsets(tmp_path):
   ],
 )
 def test_other_classes_are_refused(tmp_path, classes):
-  assert not submission.are_ilsvrc(classes)
+  assert not imagenet.are_imagenet(classes)
   with pytest.raises(InputError, match="ImageNet's 1000 synsets") as error:
     submission.write_submission(
       tmp_path / "x", np.zeros((1, len(classes))), ["x.JPEG"], classes

@@ -20,7 +20,10 @@ from etils import epath
 
 from vggjax.errors import InputError
 
+# Of a run's folder.
 FOLDER = "checkpoints"
+CONFIG_FILE = "config.json"
+EVALUATION_FOLDER = "evaluation"
 
 
 class Checkpoints:

@@ -1,23 +1,30 @@
 """The `vggjax` command."""
 
+import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 
 import vggjax
 from vggjax import main
+from vggjax.errors import InputError
 
-USAGE = """\
-usage: vggjax train    --config=FILE[:RUN[,PROFILE]] [--config.KEY=VALUE ...]
-                       --workdir=DIR
-       vggjax evaluate --config=FILE[:RUN[,PROFILE]] [--config.KEY=VALUE ...]
-                       --workdir=DIR
-       vggjax networks
-       vggjax --version
+# Each a module of vggjax.commands.
+COMMANDS = ("predict", "features", "convert", "info")
+DESCRIPTION = """\
+Very deep convolutional networks (Simonyan & Zisserman, 2014).
+
+  vggjax train    --config=FILE[:RUN[,PROFILE]] [--config.KEY=VALUE ...]
+                  --workdir=DIR
+  vggjax evaluate --config=FILE[:RUN[,PROFILE]] [--config.KEY=VALUE ...]
+                  --workdir=DIR
 
 FILE is a config of your own or one of the package's: classification.py,
-evaluation.py, quickstart.py. All keys are in configs/base.py.
-
+evaluation.py, finetuning.py, quickstart.py. All keys are in configs/base.py.
+"""
+EXAMPLES = """\
 examples:
+  vggjax predict cat.jpg --weights=torchvision:vgg16
   vggjax train --config=classification.py:A-256,mini \\
     --config.dataset.source=folder:PHOTOS --workdir=runs/A-256
   vggjax evaluate --config=evaluation.py:A-256,mini --config.split=test \\
@@ -28,23 +35,56 @@ examples:
 def run(arguments: Sequence[str] | None = None) -> int:
   """Runs the command; returns its exit status."""
   arguments = list(sys.argv[1:] if arguments is None else arguments)
-  command = arguments[0] if arguments else "--help"
-  if {"-h", "--help"} & set(arguments) or not arguments:
-    print(USAGE, end="")
-    return 0 if arguments else main.BAD_INPUT
-  if command == "--version":
-    print(f"vggjax {vggjax.__version__}")
-    return 0
-  if command == "networks":
-    print_networks()
-    return 0
-  if command in main.TASKS:
-    return main.main(arguments[1:], task=command)
-  print(f"vggjax: there is no command {command!r}\n{USAGE}", file=sys.stderr)
-  return main.BAD_INPUT
+  wants_help = {"-h", "--help"} & set(arguments)
+  if arguments[:1] and arguments[0] in main.TASKS and not wants_help:
+    return main.main(arguments[1:], task=arguments[0])
+  parser = make_parser()
+  if not arguments:
+    parser.print_help()
+    return main.BAD_INPUT
+  try:
+    options = parser.parse_args(arguments)
+  except SystemExit as end:  # After help, or the usage on bad options.
+    return end.code
+  try:
+    return options.run(options)
+  except InputError as error:
+    print(f"vggjax: {error}", file=sys.stderr)
+    return main.BAD_INPUT
+  except KeyboardInterrupt:
+    return main.INTERRUPTED
 
 
-def print_networks() -> None:
+def make_parser() -> argparse.ArgumentParser:
+  """All commands and their options."""
+  parser = argparse.ArgumentParser(
+    prog="vggjax",
+    description=DESCRIPTION,
+    epilog=EXAMPLES,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  parser.add_argument(
+    "--version", action="version", version=f"vggjax {vggjax.__version__}"
+  )
+  commands = parser.add_subparsers(
+    dest="command", required=True, metavar="COMMAND"
+  )
+  for task in main.TASKS:
+    commands.add_parser(
+      task,
+      help=f"{task} by a config, see above",
+      description=DESCRIPTION,
+      epilog=EXAMPLES,
+      formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+  for name in COMMANDS:
+    importlib.import_module(f"vggjax.commands.{name}").add_parser(commands)
+  networks = commands.add_parser("networks", help="print Table 2")
+  networks.set_defaults(run=print_networks)
+  return parser
+
+
+def print_networks(_: argparse.Namespace) -> int:
   """Prints Table 2: weight layers, parameters, and GMACs at 224 pixels."""
   from vggjax.models import parameters, vgg
 
@@ -55,6 +95,7 @@ def print_networks() -> None:
     count = parameters.count_parameters(model)
     gmacs = parameters.count_macs(model, 224, 224) / 1e9
     print(f"{network:9}  {layers:6}  {count:>11,}  {gmacs:12.2f}")
+  return 0
 
 
 if __name__ == "__main__":

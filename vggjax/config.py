@@ -16,6 +16,7 @@ from vggjax.evaluate.dense import SPATIAL
 from vggjax.evaluate.store import PROTOCOLS
 from vggjax.files import written_whole
 from vggjax.models.vgg import NETWORKS
+from vggjax.models.warm_start import LAYER_SETS
 
 PACKAGED = Path(__file__).parent / "configs"
 
@@ -163,7 +164,7 @@ CHECKS = {
   "initializer": _choice("normal", "glorot"),
   "init_std": (lambda value: value > 0, "above 0"),
   "dtype": _choice("float32", "bfloat16", "float64"),
-  "init_layers": _choice("paper", "all"),
+  "init_layers": _choice(*LAYER_SETS),
   "train_layers": _choice("all", "fc"),
   "batch_size": _at_least(1),
   "microbatches": _at_least(1),

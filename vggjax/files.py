@@ -1,9 +1,15 @@
-"""Files that are either whole or not there."""
+"""Where files are kept, and files that are either whole or not there."""
 
 import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+
+def cache_folder() -> Path:
+  """What can be had again is kept here: $VGGJAX_CACHE, or ~/.cache/vggjax."""
+  folder = os.environ.get("VGGJAX_CACHE") or "~/.cache/vggjax"
+  return Path(folder).expanduser()
 
 
 @contextlib.contextmanager

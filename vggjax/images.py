@@ -8,21 +8,24 @@ import os
 import warnings
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vggjax import geometry
 from vggjax.errors import InputError
 
 
-def decode(image: str | os.PathLike | bytes) -> np.ndarray:
+def decode(
+  image: str | os.PathLike | bytes, *, upright: bool = False
+) -> np.ndarray:
   """Decode an image file, by its content and not by its name.
 
   CMYK, grayscale and palette images become RGB; transparency is dropped;
   16-bit samples keep their high byte; of several frames the first is taken.
-  The orientation tag is ignored, as by the paper's tools.
 
   Args:
     image: a path, or the encoded bytes.
+    upright: whether to turn the image as its EXIF orientation tag says, which
+      the paper's tools ignored.
 
   Returns:
     uint8 [H, W, 3] RGB.
@@ -39,7 +42,7 @@ def decode(image: str | os.PathLike | bytes) -> np.ndarray:
       # Large, and palette with transparency: both are read all the same.
       warnings.simplefilter("ignore")
       with Image.open(file) as opened:
-        return _rgb(opened)
+        return _rgb(ImageOps.exif_transpose(opened) if upright else opened)
   except FileNotFoundError as error:
     raise InputError(f"{name}: no such image file") from error
   except UnidentifiedImageError as error:

@@ -156,6 +156,34 @@ def picture(
   save(figure, file)
 
 
+def heatmap(
+  image: np.ndarray,
+  path: str | Path,
+  posterior_map: np.ndarray,
+  *,
+  title: str,
+) -> None:
+  """Draws an image under the posterior map of the class in the title.
+
+  Args:
+    image: uint8 [H, W, 3].
+    path: of the PNG.
+    posterior_map: [h, w].
+    title: the class.
+  """
+  height, width = image.shape[:2]
+  # Wide panoramas and towers keep their shape within this square, inches.
+  scale = 5.5 / max(height, width)
+  size = max(3.0, width * scale + 1.2), max(2.0, height * scale + 0.6)
+  figure = Figure(figsize=size, layout="constrained")
+  axes = figure.subplots()
+  axes.axis("off")
+  axes.set_title(short_name(title, 40), fontsize=10)
+  shown = overlay(axes, image, posterior_map)
+  figure.colorbar(shown, ax=axes, shrink=0.8, label="posterior")
+  save(figure, path)
+
+
 class CurveLimits(NamedTuple):
   """Axes that several networks' charts share.
 

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from vggjax.files import written_whole
+from vggjax.files import cache_folder, written_whole
 
 
 def cache_path(
@@ -18,9 +18,8 @@ def cache_path(
     fingerprint: of the source.
     cache_dir: None: $VGGJAX_CACHE, or else ~/.cache/vggjax.
   """
-  if cache_dir is None:
-    cache_dir = os.environ.get("VGGJAX_CACHE") or "~/.cache/vggjax"
-  return Path(cache_dir).expanduser() / kind / f"{fingerprint}.json"
+  folder = cache_folder() if cache_dir is None else Path(cache_dir).expanduser()
+  return folder / kind / f"{fingerprint}.json"
 
 
 def read_json(path: Path) -> Any | None:

@@ -70,15 +70,31 @@ def mean_over_scales(
   progress: bool,
 ) -> np.ndarray:
   """What `buckets` computes for each image, averaged over the scales."""
+  scales = scales_of(test_scales, model.crop_size)
+  return np.mean(values_at_scales(buckets, images, scales, progress), axis=0)
+
+
+def scales_of(test_scales: int | Sequence[int], smallest: int) -> Sequence[int]:
+  """The scales as a sequence; raises InputError where one is too small."""
   scales = test_scales
   if isinstance(scales, numbers.Integral):
     scales = (scales,)
-  check_test_scales(scales, model.crop_size)
+  check_test_scales(scales, smallest)
+  return scales
+
+
+def values_at_scales(
+  buckets: Buckets,
+  images: Sequence[np.ndarray | str | Path],
+  test_scales: Sequence[int],
+  progress: bool,
+) -> list[np.ndarray]:
+  """What `buckets` computes for each image, an array a scale."""
   if not len(images):
     raise InputError("images is empty; give at least one")
-  rows = [Rows(len(images)) for _ in scales]
-  buckets.map(rescaled(images, scales), rows, progress=progress)
-  return np.mean([row.values() for row in rows], axis=0)
+  rows = [Rows(len(images)) for _ in test_scales]
+  buckets.map(rescaled(images, test_scales), rows, progress=progress)
+  return [row.values() for row in rows]
 
 
 def rescaled(
@@ -121,6 +137,7 @@ def dense_buckets(
   Raises:
     InputError: on a value outside its range.
   """
+  check_has_scores(model)
   if spatial not in SPATIAL:
     raise InputError(f"spatial {spatial!r} is not one of {', '.join(SPATIAL)}")
   mean = check_mean(mean)
@@ -134,6 +151,15 @@ def dense_buckets(
   return Buckets(compute, params, padded_shape=pad, **options)
 
 
+def check_has_scores(model: VGG) -> None:
+  """Raises InputError if a network has no FC layers, and so no scores."""
+  if not model.num_outputs:
+    raise InputError(
+      "these weights have no FC layers, and so give no scores; they give "
+      "features only"
+    )
+
+
 def check_mean(mean: Sequence[float]) -> np.ndarray:
   """The mean as float32 [3]; raises InputError unless it has 3 numbers."""
   mean = np.asarray(mean, np.float32)
@@ -142,13 +168,13 @@ def check_mean(mean: Sequence[float]) -> np.ndarray:
   return mean
 
 
-def check_test_scales(test_scales: Sequence[int], crop_size: int) -> None:
-  """Raises InputError unless each Q holds at least one crop."""
+def check_test_scales(test_scales: Sequence[int], smallest: int) -> None:
+  """Raises InputError unless each Q is at least the smallest that works."""
   is_whole = all(isinstance(q, numbers.Integral) for q in test_scales)
-  if not len(test_scales) or not is_whole or min(test_scales) < crop_size:
+  if not len(test_scales) or not is_whole or min(test_scales) < smallest:
     raise InputError(
       f"test_scales is {tuple(test_scales)}; it must hold one or more whole "
-      f"numbers of at least the crop size, {crop_size}"
+      f"numbers of at least {smallest} pixels, which give one position"
     )
 
 

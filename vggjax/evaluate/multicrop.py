@@ -11,7 +11,11 @@ import numpy as np
 from vggjax import geometry
 from vggjax.errors import InputError
 from vggjax.evaluate.buckets import Buckets
-from vggjax.evaluate.dense import check_mean, mean_over_scales
+from vggjax.evaluate.dense import (
+  check_has_scores,
+  check_mean,
+  mean_over_scales,
+)
 from vggjax.models.vgg import VGG
 
 GRID = 5
@@ -84,6 +88,7 @@ def multicrop_buckets(
   Raises:
     InputError: on a value outside its range.
   """
+  check_has_scores(model)
   if grid < 1:
     raise InputError(f"grid is {grid}; it must be at least 1")
   mean = check_mean(mean)

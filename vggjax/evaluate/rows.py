@@ -56,6 +56,16 @@ class Rows:
       raise RuntimeError(f"{missing} of {len(self.done)} images never came")
     return self._values
 
+  def filled(self) -> tuple[np.ndarray, np.ndarray]:
+    """The indices of the rows filled so far, ascending, and these rows.
+
+    Raises:
+      RuntimeError: if there is none.
+    """
+    if self._values is None:
+      raise RuntimeError("no image ever came")
+    return np.flatnonzero(self.done), self._values[self.done]
+
   def _create(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return np.zeros(shape, dtype)
 

@@ -5,12 +5,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from vggjax import imagenet
 from vggjax.errors import InputError
 from vggjax.files import written_whole
 
-# A synset a line, in the order of ILSVRC2012_ID 1 to 1000, which is not the
-# sorted order of the labels.
-SYNSETS_FILE = Path(__file__).with_name("ilsvrc2012_synsets.txt")
 GUESSES = 5
 
 
@@ -48,26 +46,12 @@ def write_submission(
     temporary.write_text("".join(lines))
 
 
-def are_ilsvrc(class_names: Sequence[str]) -> bool:
-  """Whether these are the 1000 synsets of ILSVRC-2012, in any order."""
-  return sorted(_synset(name) for name in class_names) == sorted(_synsets())
-
-
 def _ilsvrc_ids(class_names: Sequence[str]) -> np.ndarray:
   """int [K]: each class's ILSVRC2012_ID."""
-  if not are_ilsvrc(class_names):
+  if not imagenet.are_imagenet(class_names):
     raise InputError(
       "a test-server file needs ImageNet's 1000 synsets, such as n01440764, as "
       f"classes; here are {len(class_names)}: {', '.join(class_names[:3])}"
     )
-  id_of = {synset: number for number, synset in enumerate(_synsets(), start=1)}
-  return np.array([id_of[_synset(name)] for name in class_names])
-
-
-def _synsets() -> list[str]:
-  return SYNSETS_FILE.read_text().split()
-
-
-def _synset(class_name: str) -> str:
-  """The synset of "n01440764" or of "n01440764 tench, Tinca tinca"."""
-  return class_name.split()[0] if class_name.strip() else ""
+  id_of = imagenet.ilsvrc_ids()
+  return np.array([id_of[imagenet.synset_of(name)] for name in class_names])

@@ -25,10 +25,13 @@ def max_pool(x: jax.Array, pool: str = "ceil") -> jax.Array:
   height, width = x.shape[1:3]
   if pool == "floor":
     x = x[:, : height // 2 * 2, : width // 2 * 2]
-  elif height % 2 or width % 2:
+  else:
+    # Written so that symbolic sides are seen to become even.
+    rows, columns = ((side + 1) // 2 * 2 - side for side in (height, width))
     lowest = jnp.array(-jnp.inf, x.dtype)
-    odd = ((0, 0, 0), (0, height % 2, 0), (0, width % 2, 0), (0, 0, 0))
-    x = lax.pad(x, lowest, odd)
+    x = lax.pad(
+      x, lowest, ((0, 0, 0), (0, rows, 0), (0, columns, 0), (0, 0, 0))
+    )
   top = jnp.maximum(x[:, ::2, ::2], x[:, ::2, 1::2])
   bottom = jnp.maximum(x[:, 1::2, ::2], x[:, 1::2, 1::2])
   return jnp.maximum(top, bottom)

@@ -88,7 +88,7 @@ class VGG(nn.Module):
 
   Attributes:
     network: a key of TABLE_1.
-    num_outputs: channels of fc8.
+    num_outputs: channels of fc8; 0: the network ends with pool5.
     width: factor on every layer's channels but the last's.
     crop_size: the training crop's side in pixels; fc6 is crop_size / 32 wide.
     pool: "ceil" or "floor".
@@ -118,12 +118,12 @@ class VGG(nn.Module):
     *,
     train: bool = False,
     positions: jax.Array | None = None,
-  ) -> tuple[jax.Array, dict[str, jax.Array]]:
+  ) -> tuple[jax.Array | None, dict[str, jax.Array]]:
     """Computes the class score map and every layer (Sect. 2.1, 3.2).
 
     Args:
       x: float [N, H, W, 3], RGB in 0-255 minus the mean, H and W at least
-        the crop size.
+        the crop size (without FC layers at least 32).
       sizes: int32 [N, 2], the valid height and width of each image in a
         padded batch; what lies outside has no effect on what lies inside.
         None: all is valid.
@@ -133,11 +133,11 @@ class VGG(nn.Module):
 
     Returns:
       The scores before the soft-max, float32 (float64 where dtype is)
-      [N, h, w, num_outputs], zero outside the valid positions; and the layers
-      by name, "conv1_1" ... "pool5", "fc6", "fc7": after the ReLU, before
-      dropout, of the compute dtype.
+      [N, h, w, num_outputs], zero outside the valid positions, None without FC
+      layers; and the layers by name, "conv1_1" ... "pool5", "fc6", "fc7":
+      after the ReLU, before dropout, of the compute dtype.
     """
-    check_input(x, self.crop_size, self.pool)
+    check_input(x, self.crop_size if self.num_outputs else 32, self.pool)
     if train and positions is None:
       positions = jnp.arange(x.shape[0])
     outputs = {}
@@ -153,6 +153,8 @@ class VGG(nn.Module):
           sizes = geometry.pooled_size(sizes, self.pool, num_pools=1)
       x = outputs[layer.name] = layers.zero_outside(x, sizes)
 
+    if not self.num_outputs:
+      return None, outputs
     window = self.crop_size // 32
     if sizes is not None:
       sizes = sizes - window + 1
@@ -203,8 +205,11 @@ def check_input(x: jax.Array, crop_size: int, pool: str) -> None:
   if x.ndim != 4 or x.shape[-1] != 3:
     raise InputError(f"images must be [N, H, W, 3]; got {list(x.shape)}")
   height, width = x.shape[1:3]
-  sides = [geometry.score_map_side(s, crop_size, pool) for s in (height, width)]
-  if min(sides) < 1:
+  rows, columns = (
+    geometry.score_map_side(side, crop_size, pool) for side in (height, width)
+  )
+  # One at a time: the sides of exported programs are symbols.
+  if rows < 1 or columns < 1:
     raise InputError(
       f"images of {height}x{width} pixels are smaller than the network's "
       f"crop of {crop_size}; use a larger scale"
@@ -228,7 +233,8 @@ def create_model(
 
   Args:
     network: one of NETWORKS.
-    num_outputs: channels of the last layer, at least 1.
+    num_outputs: channels of the last layer; 0: without the FC layers, a
+      feature net that ends with pool5 and has no scores.
     width: scales the channels of every layer but the last, in (0, 4].
     crop_size: side of the training crop in pixels, a multiple of 32.
     pool: rounding of odd sides in max-pooling, "ceil" (Caffe) or "floor".
@@ -262,7 +268,7 @@ def create_model(
   if dtype_name == "float64" and not jax.config.jax_enable_x64:
     raise InputError("dtype float64 needs JAX_ENABLE_X64=1 in the environment")
   ranges = {
-    "num_outputs": (num_outputs, num_outputs >= 1, "at least 1"),
+    "num_outputs": (num_outputs, num_outputs >= 0, "at least 0"),
     "width": (width, 0 < width <= 4, "in (0, 4]"),
     "width * 64": (width * 64, width * 64 > 0.5, "above 0.5: a channel"),
     "crop_size": (

@@ -8,6 +8,8 @@ from vggjax.models.vgg import FC_LAYERS
 # "The first four convolutional layers and the last three fully-connected
 # layers" of net A, matched by (block, index).
 PAPER_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv3_2", *FC_LAYERS)
+# Names for lists of layers, and what they leave out of a network's.
+LAYER_SETS = ("paper", "all", "body", "convs")
 
 
 def warm_start(
@@ -18,8 +20,9 @@ def warm_start(
   Args:
     params: the new network's parameters by layer.
     source: the trained network's.
-    layers: "paper": PAPER_LAYERS; "all": every layer of the new network; or
-      names of layers, or one name.
+    layers: "paper": PAPER_LAYERS; "all": every layer of the new network;
+      "body": all but fc8, for other classes; "convs": all but the FC layers;
+      or names of layers, or one name.
 
   Returns:
     Parameters of the new network; those not named are `params`' own.
@@ -29,8 +32,9 @@ def warm_start(
   """
   if layers == "paper":
     names = PAPER_LAYERS
-  elif layers == "all":
-    names = tuple(params)
+  elif layers in LAYER_SETS:
+    left_out = {"all": (), "body": FC_LAYERS[-1:], "convs": FC_LAYERS}[layers]
+    names = tuple(name for name in params if name not in left_out)
   else:
     names = (layers,) if isinstance(layers, str) else tuple(layers)
   result = dict(params)

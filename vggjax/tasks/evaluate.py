@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from vggjax import checkpoint, imagenet, metrics
 from vggjax import config as configuration
-from vggjax import metrics
 from vggjax.evaluate import dense, store, submission
 from vggjax.files import written_whole
 from vggjax.tasks import run
@@ -41,9 +41,9 @@ def leave_to_server(
   """Says where the posteriors of a split without labels are."""
   folder = store.path_of(workdir, config.split, "dense", scales[0]).parent
   run.note(f"split {config.split} has no labels; posteriors are in {folder}")
-  if not submission.are_ilsvrc(source.class_names):
+  if not imagenet.are_imagenet(source.class_names):
     return
-  path = workdir / "evaluation" / f"{stem_of(config, scales)}-submission.txt"
+  path = file_of(config, workdir, scales, "-submission.txt")
   submission.write_submission(
     path,
     np.mean([item.posteriors for item in items], axis=0),
@@ -53,9 +53,12 @@ def leave_to_server(
   run.note(f"for the ILSVRC test server: {path}")
 
 
-def stem_of(config: ConfigDict, scales: Sequence[int]) -> str:
-  """The name of the files about an evaluation."""
-  return "-".join([config.split, config.protocol, *map(str, scales)])
+def file_of(
+  config: ConfigDict, workdir: Path, scales: Sequence[int], suffix: str
+) -> Path:
+  """A file about an evaluation."""
+  stem = "-".join([config.split, config.protocol, *map(str, scales)])
+  return workdir / checkpoint.EVALUATION_FOLDER / f"{stem}{suffix}"
 
 
 def report(
@@ -81,7 +84,7 @@ def report(
       {"test_scales": name, "top1_error": top1, "top5_error": top5}
     )
     print(f"{name:>{width}}  {top1:9.2f} %  {top5:9.2f} %")
-  path = workdir / "evaluation" / f"{stem_of(config, scales)}.json"
+  path = file_of(config, workdir, scales, ".json")
   with written_whole(path) as temporary:
     temporary.write_text(json.dumps(results, indent=2) + "\n")
   last = results[-1]

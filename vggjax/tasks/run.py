@@ -11,8 +11,11 @@ from ml_collections import ConfigDict
 from vggjax.errors import InputError
 from vggjax.geometry import MAX_ASPECT
 from vggjax.models import vgg
+from vggjax.weights import names
+from vggjax.weights.load import load_weights
+from vggjax.weights.run_folder import load_run
+from vggjax.weights.weights import Weights
 
-CONFIG_FILE = "config.json"
 # What a network is made of; its card keeps them.
 NETWORK_KEYS = ("network", "width", "crop_size", "pool", "lrn")
 
@@ -115,8 +118,14 @@ def check_classes(names: tuple[str, ...], card: dict[str, Any]) -> None:
     )
 
 
-def workdir_of_source(name: str, workdir: Path) -> Path:
-  """The run that `init_from` names: a bare name stands beside the workdir."""
-  if "/" in name:
-    return Path(name)
-  return Path(workdir).absolute().parent / name
+def load_source(name: str, workdir: Path) -> Weights:
+  """The weights that `init_from` names: a bare name stands beside the workdir.
+
+  Raises:
+    InputError: if they cannot be loaded.
+  """
+  is_bare = "/" not in name and not names.is_name(name)
+  beside = Path(workdir).absolute().parent / name
+  if is_bare and not Path(name).is_file():
+    return load_run(beside)
+  return load_weights(name)

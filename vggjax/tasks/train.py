@@ -14,6 +14,7 @@ from vggjax.models import parameters
 from vggjax.models.warm_start import warm_start
 from vggjax.tasks import run
 from vggjax.train import log, loop, optim, step
+from vggjax.weights.weights import Weights
 
 # Keys that may change when a run goes on: they do not shape what it has done.
 FREE_KEYS = {
@@ -57,7 +58,14 @@ def train(config: ConfigDict, workdir: Path) -> None:
   plan = make_plan(config, source.num_examples)
   card["num_steps"] = plan.num_steps
   card["steps_per_epoch"] = plan.steps_per_epoch
-  state = create_state(config, card, workdir)
+  begun = checkpoint.latest_card(workdir)
+  source_weights = None
+  if begun:
+    card["mean"] = begun[0]["mean"]
+  elif config.init_from:
+    source_weights = run.load_source(config.init_from, workdir)
+    card["mean"] = list(source_weights.mean)
+  state = create_state(config, card, source_weights)
 
   shift = None
   if config.color_shift:
@@ -135,18 +143,22 @@ def make_plan(config: ConfigDict, num_examples: int) -> loop.Plan:
 
 
 def create_state(
-  config: ConfigDict, card: dict[str, Any], workdir: Path
+  config: ConfigDict, card: dict[str, Any], source: Weights | None
 ) -> step.TrainState:
-  """The state before the first step, warm-started where the config says so."""
+  """The state before the first step, warm-started from a source."""
   model = run.create_model(config, card["num_outputs"])
   # rbg: threefry takes XLA on CPUs ten seconds to compile for every layer.
   init_key = jax.random.key(config.seed, impl="rbg")
   params = parallel.to_host(parameters.init_params(model, init_key))
-  if config.init_from:
-    folder = run.workdir_of_source(config.init_from, workdir)
-    source, _, at = checkpoint.load_run(folder)
-    params = warm_start(params, source, config.init_layers)
-    run.note(f"layers {config.init_layers!r} come from {folder}, step {at}")
+  if source is not None:
+    params = warm_start(params, source.params, config.init_layers)
+    at = f", step {source.card['step']}" if "step" in source.card else ""
+    run.note(f"layers {config.init_layers!r} come from {config.init_from}{at}")
+    if source.pool != config.pool:
+      run.note(
+        f"they are of a network with pool {source.pool!r}; this run's is "
+        f"{config.pool!r}, which differs for odd sides"
+      )
   rate = config.learning_rate
   if config.schedule == "fixed":
     rate = optim.fixed_schedule(rate, config.boundaries)
@@ -173,7 +185,7 @@ def claim_workdir(config: ConfigDict, workdir: Path) -> None:
   Raises:
     InputError: if it cannot be written, or has checkpoints of another config.
   """
-  path = workdir / run.CONFIG_FILE
+  path = workdir / checkpoint.CONFIG_FILE
   try:
     workdir.mkdir(parents=True, exist_ok=True)
     if not (path.exists() and checkpoint.has_checkpoints(workdir)):

@@ -1,0 +1,1 @@
+"""What the `vggjax` command does with weights: a module for each command."""

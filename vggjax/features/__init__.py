@@ -1,0 +1,1 @@
+"""Networks as feature extractors (Appendix B)."""

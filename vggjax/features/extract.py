@@ -1,0 +1,197 @@
+"""Image descriptors from any layer, at one or several scales (App. B)."""
+
+import functools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vggjax import geometry
+from vggjax.errors import InputError
+from vggjax.evaluate.buckets import Buckets, pad_long_side
+from vggjax.evaluate.dense import (
+  check_mean,
+  mirrored,
+  scales_of,
+  values_at_scales,
+)
+from vggjax.models import vgg
+
+AGGREGATES = ("average", "max", "stack")
+
+
+def extract_features(
+  model: vgg.VGG,
+  params: dict,
+  images: Sequence[np.ndarray | str | Path],
+  test_scales: int | Sequence[int],
+  *,
+  mean: Sequence[float],
+  layer: str = "fc7",
+  aggregate: str = "average",
+  mirror: bool = True,
+  batch_size: int | None = None,
+  progress: bool = False,
+) -> np.ndarray:
+  """L2-normalized descriptors of whole images (App. B).
+
+  The layer's map is averaged over its positions and over the image and its
+  mirror image, at each scale; then the scales are aggregated.
+
+  Args:
+    model: a network.
+    params: its parameters.
+    images: uint8 arrays [H, W, 3] RGB of any sizes, or paths of image files.
+    test_scales: Q in pixels, one or several; each at least the crop size (for
+      layers before fc6: at least 32).
+    mean: RGB, 0-255, what training subtracted.
+    layer: its name, "conv1_1" ... "pool5", "fc6" or "fc7".
+    aggregate: "average" or "max" over the scales; "stack": each scale's
+      descriptor is normalized, and so is their concatenation.
+    mirror: whether the mirror image counts too.
+    batch_size: images computed at once; None: as many as suit their size.
+    progress: whether to show a bar.
+
+  Returns:
+    float32 [N, F], F the layer's channels (times the scales for "stack").
+
+  Raises:
+    InputError: on an image that cannot be read or a value outside its range.
+  """
+  buckets = feature_buckets(
+    model,
+    params,
+    mean=mean,
+    layer=layer,
+    mirror=mirror,
+    batch_size=batch_size or 0,
+  )
+  check_aggregate(aggregate)
+  scales = scales_of(test_scales, smallest_scale(model, layer))
+  values = values_at_scales(buckets, images, scales, progress)
+  return aggregate_scales(values, aggregate)
+
+
+def check_aggregate(aggregate: str) -> None:
+  """Raises InputError unless it is one of AGGREGATES."""
+  if aggregate not in AGGREGATES:
+    raise InputError(
+      f"aggregate {aggregate!r} is not one of {', '.join(AGGREGATES)}"
+    )
+
+
+def smallest_scale(model: vgg.VGG, layer: str) -> int:
+  """The least Q at which a layer has a position."""
+  return model.crop_size if layer in vgg.FC_LAYERS else 32
+
+
+def aggregate_scales(
+  values: Sequence[np.ndarray], aggregate: str
+) -> np.ndarray:
+  """Combines the scales' descriptors, each [N, C]; see `extract_features`."""
+  check_aggregate(aggregate)
+  if aggregate == "stack":
+    values = np.concatenate([normalize(v) for v in values], axis=1)
+  elif aggregate == "max":
+    values = np.max(values, axis=0)
+  else:
+    values = np.mean(values, axis=0)
+  return normalize(values)
+
+
+def normalize(features: np.ndarray) -> np.ndarray:
+  """Divides each row by its L2 norm; rows of zeros stay."""
+  norms = np.linalg.norm(features, axis=1, keepdims=True)
+  return (features / np.where(norms > 0, norms, 1)).astype(np.float32)
+
+
+def feature_buckets(
+  model: vgg.VGG,
+  params: dict,
+  *,
+  mean: Sequence[float],
+  layer: str = "fc7",
+  mirror: bool = True,
+  **options: Any,
+) -> Buckets:
+  """What computes descriptors [C] of images, see `Buckets.map`.
+
+  Args:
+    model: a network.
+    params: its parameters.
+    mean: RGB, 0-255.
+    layer: see `extract_features`.
+    mirror: likewise.
+    **options: batch_size, devices and precision of `Buckets`.
+
+  Raises:
+    InputError: on a value outside its range.
+  """
+  names = layer_names(model)
+  if layer not in names:
+    raise InputError(f"layer {layer!r} is not one of {', '.join(names)}")
+  mean = check_mean(mean)
+
+  def compute(params, batch):
+    return batch_features(
+      model, params, batch, mean=mean, layer=layer, mirror=mirror
+    )
+
+  pad = functools.partial(pad_long_side, granule=model.crop_size // 4)
+  return Buckets(compute, params, padded_shape=pad, **options)
+
+
+def layer_names(model: vgg.VGG) -> tuple[str, ...]:
+  """The layers that have features, in their order."""
+  names = tuple(layer.name for layer in vgg.block_layers(model.network))
+  return names + (vgg.FC_LAYERS[:2] if model.num_outputs else ())
+
+
+def batch_features(
+  model: vgg.VGG,
+  params: dict,
+  batch: dict[str, jax.Array],
+  *,
+  mean: Any,
+  layer: str,
+  mirror: bool,
+) -> jax.Array:
+  """Descriptors of a padded batch of images, before normalization.
+
+  Args:
+    model: a network.
+    params: its parameters.
+    batch: image: uint8 [n, H, W, 3], padded at the bottom and the right;
+      sizes: int32 [n, 2], the valid height and width.
+    mean: float [3].
+    layer: its name.
+    mirror: whether to average with the mirror image's.
+
+  Returns:
+    float32 [n, C].
+  """
+  image, sizes = batch["image"], batch["sizes"]
+  if mirror:
+    image = jnp.concatenate([image, mirrored(image, sizes)])
+    sizes = jnp.concatenate([sizes, sizes])
+  x = image.astype(model.param_dtype) - mean
+  _, layers = model.apply({"params": params}, x, sizes)
+  positions = jnp.prod(map_sizes(model, layer, sizes), axis=1, keepdims=True)
+  # Outside its valid positions a map is zero.
+  result = layers[layer].astype(jnp.float32).sum(axis=(1, 2)) / positions
+  if mirror:
+    result = (result[: len(result) // 2] + result[len(result) // 2 :]) / 2
+  return result
+
+
+def map_sizes(model: vgg.VGG, layer: str, sizes: jax.Array) -> jax.Array:
+  """The valid height and width of a layer's map, int32 [n, 2]."""
+  if layer in vgg.FC_LAYERS:
+    return geometry.score_map_side(sizes, model.crop_size, model.pool)
+  kind, block = re.fullmatch(r"([a-z]+)(\d)(?:_\d)?", layer).groups()
+  num_pools = int(block) - (kind != "pool")
+  return geometry.pooled_size(sizes, model.pool, num_pools=num_pools)

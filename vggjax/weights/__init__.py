@@ -1,0 +1,1 @@
+"""Networks' weights in files: ours and the released ones."""
