@@ -20,6 +20,7 @@ from experiments.chain import add_chain_options, parse_chain
 from experiments.output import short_paths
 from experiments.systems import Systems
 from vggjax.configs.classification import RUNS
+from vggjax.weights import names
 
 RESULTS = Path("experiments/results")
 
@@ -51,8 +52,9 @@ def parse(
     "--weights",
     nargs="+",
     default=(),
-    metavar="NETWORK=FOLDER",
-    help="these networks in place of the runs",
+    metavar="NETWORK=WEIGHTS",
+    help="networks in place of the runs: a run's folder, a file of weights, or "
+    "a name such as oxford:vgg16",
   )
   parser.add_argument(
     "--no_compute",
@@ -71,10 +73,12 @@ def parse(
   options, chain = parse_chain(parser, arguments)
   weights = {}
   for item in options.weights:
-    network, equals, folder = item.partition("=")
+    network, equals, place = item.partition("=")
     if not equals or network not in {row[0] for row in RUNS.values()}:
-      parser.error(f"--weights {item}: must be NETWORK=FOLDER, e.g. D=runs/D")
-    weights[network] = Path(folder)
+      parser.error(f"--weights {item}: must be NETWORK=WEIGHTS, e.g. D=runs/D")
+    if not names.is_name(place) and not Path(place).expanduser().exists():
+      parser.error(f"--weights {item}: there is no {place}")
+    weights[network] = place
   options.systems = Systems(
     chain,
     split=options.split,

@@ -14,7 +14,6 @@ from vggjax import metrics
 from vggjax.errors import InputError
 from vggjax.evaluate import dense
 from vggjax.evaluate.store import Posteriors
-from vggjax.tasks import posteriors as tasks
 from vggjax.tasks import run as task_run
 
 TABLES = {
@@ -165,9 +164,8 @@ def draw(
     return {}
   from vggjax.data import pipeline
 
-  workdir = systems.workdir(system[0].run, seed)
-  config = systems.config(workdir)
-  network = tasks.load_network(config, workdir)
+  place = systems.place(system[0].run, seed)
+  config, network = systems.config(place), systems.network(place)
   model, mean = network.model, network.card["mean"]
   wanted = np.zeros(len(item.labels), bool)
   wanted[[*plain, *mapped]] = True

@@ -22,6 +22,8 @@ from vggjax.evaluate import fusion, store
 from vggjax.geometry import scale_for_crop
 from vggjax.tasks import posteriors as tasks
 from vggjax.tasks import run as task_run
+from vggjax.weights import names
+from vggjax.weights.load import load_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,13 +59,15 @@ class Systems:
   Args:
     chain: where the runs are; its overrides replace keys of their configs.
     split: "": as the runs' configs say.
-    weights: network name to a run's folder, used for every run of that
-      network; others count as missing. Empty: the chain's own runs.
+    weights: network name to a run's folder or what else `load_weights` takes,
+      used for every run of that network; others count as missing. Empty: the
+      chain's own runs.
     compute: whether posteriors that are not stored are computed.
 
   Attributes:
     chain: see above.
     missing: what `wrong_by_seed` did not find, by its text, in that order.
+    network: the network of a `place`, with its parameters.
   """
 
   def __init__(
@@ -71,7 +75,7 @@ class Systems:
     chain: Chain,
     *,
     split: str = "",
-    weights: dict[str, Path] | None = None,
+    weights: dict[str, str] | None = None,
     compute: bool = True,
   ):
     self.chain = chain
@@ -82,7 +86,7 @@ class Systems:
     self.missing: dict[str, MissingRunError] = {}
     # Parameters are large: those of one run are kept, and of all runs the rest,
     # which tells what is stored.
-    self._network = functools.lru_cache(maxsize=1)(self._load_network)
+    self.network = functools.lru_cache(maxsize=1)(self._load_network)
     self._card = functools.cache(self._load_card)
     self._progress = functools.cache(how_far)
     self._wrong = functools.cache(self._find_wrong)
@@ -91,8 +95,8 @@ class Systems:
     """The seeds of the chain's runs; given weights count as one."""
     return [0] if self._weights else self.chain.seeds()
 
-  def workdir(self, run: str, seed: int) -> Path:
-    """Where a finished run stands.
+  def place(self, run: str, seed: int) -> str:
+    """The folder of a finished run, or what was given in place of it.
 
     Raises:
       MissingRunError: if it is not there, or not finished.
@@ -106,12 +110,18 @@ class Systems:
     found = self._progress(workdir)
     if found.state != "finished":
       raise MissingRunError(f"{workdir} ({found.text})")
-    return workdir
+    return str(workdir)
 
-  def config(self, workdir: Path) -> ConfigDict:
-    """The config that a run was trained with, and the overrides."""
-    config = configuration.open_config(workdir / checkpoint.CONFIG_FILE)
+  def config(self, place: str) -> ConfigDict:
+    """The config that a run was trained with, and the overrides.
+
+    That of weights from elsewhere is the profile's.
+    """
     given = configuration.parse_arguments(self.chain.arguments("A-256", 0))[0]
+    config = given.copy_and_resolve_references()
+    if is_run(place):
+      path = Path(place) / checkpoint.CONFIG_FILE
+      config = configuration.open_config(path)
     for argument in self.chain.overrides:
       key = re.match(r"--config\.([\w.]+)", argument)[1]
       config.update_from_flattened_dict(
@@ -134,14 +144,12 @@ class Systems:
       InputError: if none is there.
     """
     if not self._sources:
-      folders = list(self._weights.values()) or [
+      folders = (
         self.chain.workdir(run, seed) for seed in self.seeds() for run in RUNS
+      )
+      there = list(self._weights.values()) or [
+        str(path) for path in folders if checkpoint.has_checkpoints(path)
       ]
-      there = [path for path in folders if checkpoint.has_checkpoints(path)]
-      if not there and self._weights:
-        raise InputError(
-          f"--weights: no training run is in {', '.join(map(str, folders))}"
-        )
       if not there:
         raise InputError(
           f"{self.chain.folder} has no trained run such as seed-0/A-256; "
@@ -163,11 +171,11 @@ class Systems:
     return bool(np.all(self.any_source().labels() >= 0))
 
   def _of_member(self, member: Member, seed: int) -> store.Posteriors:
-    workdir = self.workdir(member.run, seed)
-    config, card = self._card(workdir)
+    place = self.place(member.run, seed)
+    config, card = self._card(place)
     wanted, found = RUNS[member.run][0], card.card["network"]
     if found != wanted:
-      raise InputError(f"{workdir} holds network {found}, not {wanted}")
+      raise InputError(f"{place} holds network {found}, not {wanted}")
     source = self.source(config)
     crop = card.model.crop_size
     scales = [scale_for_crop(q, crop) for q in member.test_scales]
@@ -175,20 +183,25 @@ class Systems:
     items = tasks.stored_posteriors(config, card, *what)
     if items is None and not self._compute:
       raise MissingPosteriorsError(
-        f"{workdir}: {member.protocol} posteriors of split {config.split} at "
+        f"{place}: {member.protocol} posteriors of split {config.split} at "
         f"Q = {', '.join(map(str, scales))}"
       )
     if items is None:
-      items = tasks.get_posteriors(config, self._network(workdir), *what)
+      items = tasks.get_posteriors(config, self.network(place), *what)
     return fusion.fuse(items)
 
-  def _load_network(self, workdir: Path) -> tasks.Network:
-    return tasks.load_network(self.config(workdir), workdir)
+  def _load_network(self, place: str) -> tasks.Network:
+    config = self.config(place)
+    if is_run(place):
+      return tasks.load_network(config, Path(place))
+    weights = load_weights(place)
+    folder = self.chain.folder / "weights"
+    return tasks.network_of_weights(config, weights, folder)
 
-  def _load_card(self, workdir: Path) -> tuple[ConfigDict, tasks.Network]:
+  def _load_card(self, place: str) -> tuple[ConfigDict, tasks.Network]:
     """A run's config, and its network without the parameters."""
-    network = dataclasses.replace(self._network(workdir), params={})
-    return self.config(workdir), network
+    network = dataclasses.replace(self.network(place), params={})
+    return self.config(place), network
 
   def wrong_by_seed(self, system: System, k: int = 1) -> dict[int, np.ndarray]:
     """Which images a system gets wrong: 100 or 0, float [N], by seed.
@@ -210,6 +223,11 @@ class Systems:
       k: 100.0 * metrics.topk_wrong(item.posteriors, item.labels, k)
       for k in (1, 5)
     }
+
+
+def is_run(place: str) -> bool:
+  """Whether a place is a training run's folder."""
+  return not names.is_name(place) and checkpoint.has_checkpoints(place)
 
 
 def single(run: str, *scales: int, protocol: str = "dense") -> System:

@@ -20,6 +20,8 @@ from vggjax import config as configuration
 from vggjax.evaluate import store
 from vggjax.tasks import posteriors as tasks
 from vggjax.tasks import run as task_run
+from vggjax.weights.load import load_weights
+from vggjax.weights.save import save_weights
 
 
 def test_networks_from_elsewhere(table, stored, computed):
@@ -39,14 +41,37 @@ def test_networks_from_elsewhere(table, stored, computed):
   assert shown(rows, "D", "384") == error_of("D-256-512", (384,))
 
 
+def test_weights_from_a_file(table, stored, computed, tmp_path):
+  run = stored / "seed-0" / "D-256-512"
+  photos = configuration.open_config(run / "config.json").dataset.source
+  path = tmp_path / "d.safetensors"
+  save_weights(path, load_weights(run))
+  command = (f"--source={photos}", "--weights", f"D={path}")
+  status, err, rows = table("table4", *command, compute=True)
+  assert status == 0
+  assert "missing weights of B; weights of C; weights of E" in err[-1]
+  # Every run of D, at the scales of all: each is computed once.
+  [folder] = {name for name, *_ in computed}
+  assert folder.startswith("D-")
+  assert (table.runs / "weights" / folder / "posteriors").is_dir()
+  assert sorted({q for _, _, scales, _ in computed for q in scales}) == sorted(
+    PIXELS[q] for q in (224, 256, 288, 352, 384, 416, 512)
+  )
+  assert {row[0] for row in rows if row[-1] != "—"} >= {"D"}
+  # And stored: with --no_compute they are there.
+  del computed[:]
+  assert table("table4", *command)[0] == 0
+  assert not computed
+
+
 @pytest.mark.parametrize(
   ("weights", "message"),
   [
-    (["X=runs"], "--weights X=runs: must be NETWORK=FOLDER"),
-    (["runs/D"], "--weights runs/D: must be NETWORK=FOLDER"),
-    (["D=nowhere"], "table5: --weights: no training run is in nowhere"),
+    (["X=runs"], "--weights X=runs: must be NETWORK=WEIGHTS"),
+    (["runs/D"], "--weights runs/D: must be NETWORK=WEIGHTS"),
+    (["D=nowhere"], "--weights D=nowhere: there is no nowhere"),
     (["D={}/E-256-512"], "table5: {}/E-256-512 holds network E, not D"),
-    (["E={}/E-256-512", "D=nowhere"], "nowhere/config.json is not a run's con"),
+    (["D=README.md"], "README.md: of no format that is known"),
   ],
 )
 def test_bad_weights(table, weights, message):

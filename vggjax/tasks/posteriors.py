@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -14,6 +15,7 @@ from vggjax.evaluate.buckets import Buckets
 from vggjax.evaluate.rows import StoredRows
 from vggjax.models import vgg
 from vggjax.tasks import run
+from vggjax.weights.weights import Weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,29 @@ def load_network(config: ConfigDict, workdir: Path) -> Network:
   params, card, _ = checkpoint.load_run(workdir, config.checkpoint)
   model = run.model_of_card(card, config)
   return Network(workdir, model, params, card, checkpoint.params_hash(params))
+
+
+def network_of_weights(
+  config: ConfigDict, weights: Weights, folder: Path
+) -> Network:
+  """The network of weights; its posteriors are stored below the folder.
+
+  Args:
+    config: its `dtype` counts.
+    weights: from `load_weights`.
+    folder: of all such posteriors.
+  """
+  params_hash = checkpoint.params_hash(weights.params)
+  card = {
+    **weights.card,
+    "network": weights.network,
+    "mean": list(weights.mean),
+    "class_names": list(weights.class_names),
+    "num_outputs": weights.num_outputs,
+  }
+  workdir = folder / f"{weights.network}-{params_hash[:12]}"
+  model = weights.create_model(dtype=jnp.dtype(config.dtype))
+  return Network(workdir, model, weights.params, card, params_hash)
 
 
 def get_posteriors(

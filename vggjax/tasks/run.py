@@ -110,11 +110,13 @@ def model_of_card(card: dict[str, Any], config: ConfigDict) -> vgg.VGG:
 def check_classes(names: tuple[str, ...], card: dict[str, Any]) -> None:
   """Raises InputError unless a split has the classes of the training set."""
   trained = card["class_names"]
+  if not trained and len(names) == card["num_outputs"]:
+    return  # Weights that do not name their classes.
   if list(names) != trained:
-    differing = sorted(set(names) ^ set(trained))[:3]
+    differing = ", ".join(sorted(set(names) ^ set(trained))[:3])
     raise InputError(
       f"the data set has {len(names)} classes, the network was trained on "
-      f"{len(trained)}; differing: {', '.join(differing) or 'their order'}"
+      f"{card['num_outputs']}; differing: {differing or 'their order'}"
     )
 
 

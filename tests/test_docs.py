@@ -1,0 +1,54 @@
+"""The examples of docs/weights.md run, with a tiny network in D's place."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch_nets
+from pictures import picture
+from PIL import Image
+
+import vggjax
+from vggjax.weights.weights import Weights
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+TEXT = (Path(__file__).parents[1] / "docs" / "weights.md").read_text()
+EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  """Where the examples' files are."""
+  root = tmp_path_factory.mktemp("docs")
+  options = {"width": 1 / 32, "num_outputs": 5}
+  model = vggjax.create_model("D", **options)
+  params = torch_nets.random_params(model)
+  weights = Weights("D", params, (124.0, 117.0, 104.0), **options)
+  vggjax.save_weights(root / "vgg16.safetensors", weights)
+  vggjax.save_weights(root / "dense.stablehlo", weights, format="stablehlo")
+  Image.fromarray(picture(60, 90, seed=0)).save(root / "cat.jpg")
+  return root
+
+
+def test_there_are_examples():
+  assert len(EXAMPLES) == 6
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_example_runs(folder, tmp_path, monkeypatch, number):
+  monkeypatch.chdir(shutil.copytree(folder, tmp_path / "work"))
+  names = {}
+  exec(compile(EXAMPLES[number], f"example {number}", "exec"), names)
+  shapes = {
+    "posteriors": (1, 5),
+    "features": (1, 128),
+    "score_map": (1, 2, 4, 5),
+    "pool5": (2, 7, 7, 16),
+    "gradient": (1, 64, 96, 3),
+  }
+  for name, shape in shapes.items():
+    if name in names:
+      assert names[name].shape == shape
+      assert name == "score_map" or float(abs(names[name]).max()) > 0
+  assert set(names) & {*shapes, "weights"}
