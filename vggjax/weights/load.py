@@ -165,6 +165,7 @@ def load_file(
       changes = {k: v for k, v in changes.items() if v is not None}
       if features_only:
         changes["layers"] = found.layers[: -len(vgg.FC_LAYERS)]
+        changes["class_names"] = ()
       found = dataclasses.replace(found, **changes)
       weights = foreign.to_weights(found)
       return with_imagenet_names(weights) if found.imagenet_order else weights

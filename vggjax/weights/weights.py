@@ -38,7 +38,9 @@ class Weights:
 
   def __post_init__(self):
     if len(self.mean) != 3:
-      raise InputError(f"mean must be 3 numbers, R, G, B; got {self.mean}")
+      raise InputError(
+        f"mean must be 3 numbers, R, G, B, and is {self.mean}; give mean=..."
+      )
     names = len(self.class_names)
     if names not in (0, self.num_outputs):
       raise InputError(
