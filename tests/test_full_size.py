@@ -1,7 +1,8 @@
 """Nets D and E at full size, read from each layout: pytest -m slow.
 
-Random weights, written by the layouts' own libraries and compared with their
-own forward pass on crops of 224 pixels; the results stand in docs/weights.md.
+Random weights, written by other libraries and compared with torch's forward
+pass on crops of 224 pixels; the results stand in docs/weights.md. Keras's nets of
+full size are in test_keras_written.
 """
 
 import tracemalloc
@@ -67,29 +68,6 @@ def test_caffe(tmp_path, network):
   check(
     our_scores(weights, images), wanted[..., 0, 0].numpy(), f"Caffe {network}"
   )
-
-
-@pytest.mark.parametrize("network", NETWORKS)
-def test_keras_applications_load_ours(tmp_path, network):
-  keras = pytest.importorskip("keras")
-  options = {key: OPTIONS[key] for key in ("num_outputs", "crop_size")}
-  net = foreign_nets.make(network, **options, width=1.0)
-  torch.save(net.state_dict(), tmp_path / "net.pth")
-  del net
-  weights = load_weights(tmp_path / "net.pth")
-  path = tmp_path / "net.h5"
-  save_weights(path, weights, format="keras")
-  name = {"D": "VGG16", "E": "VGG19"}[network]
-  make = getattr(keras.applications, name)
-  model = make(weights=str(path), classifier_activation=None)
-  images = foreign_nets.crops(2, 224)
-  # Keras's users subtract ImageNet's mean: here that of the weights.
-  x = images.astype(np.float32) - np.asarray(weights.mean, np.float32)
-  wanted = model.predict(x[..., ::-1], verbose=0)
-  check(our_scores(weights, images), wanted, f"keras.applications {network}")
-  model.save_weights(tmp_path / "again.weights.h5")
-  again = load_weights(tmp_path / "again.weights.h5", mean=weights.mean)
-  check(our_scores(again, images), wanted, f"Keras 3 weights {network}")
 
 
 @pytest.mark.parametrize("network", NETWORKS)

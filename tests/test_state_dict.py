@@ -262,6 +262,17 @@ def test_truncated_files(tmp_path, save):
     assert "\n" not in str(error.value)
 
 
+def test_a_damaged_zip(tmp_path):
+  path = tmp_path / "a.pth"
+  save_pth(foreign_nets.make("A").state_dict(), path)
+  data = bytearray(path.read_bytes())
+  start = data.rindex(b"PK\x01\x02")
+  data[start : start + 2] = b"??"
+  path.write_bytes(data)
+  with pytest.raises(InputError, match="of no format that is known"):
+    load_weights(path)
+
+
 def test_files_of_other_kinds(tmp_path):
   path = tmp_path / "x"
   for content, message in (

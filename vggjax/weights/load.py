@@ -18,17 +18,23 @@ LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
 def _is_torch(path: Path, head: bytes) -> bool:
-  if head.startswith(LEGACY_TORCH):
-    return True
-  return zipfile.is_zipfile(path) and any(
-    name.endswith("data.pkl") for name in zipfile.ZipFile(path).namelist()
+  names = _zip_members(path)
+  return head.startswith(LEGACY_TORCH) or any(
+    name.endswith("data.pkl") for name in names
   )
 
 
 def _is_keras_zip(path: Path, head: bytes) -> bool:
-  if not zipfile.is_zipfile(path):
-    return False
-  return "model.weights.h5" in zipfile.ZipFile(path).namelist()
+  return "model.weights.h5" in _zip_members(path)
+
+
+def _zip_members(path: Path) -> list[str]:
+  """The names in a zip file; of another file, or a damaged one, none."""
+  try:
+    with zipfile.ZipFile(path) as file:
+      return file.namelist()
+  except (zipfile.BadZipFile, OSError, ValueError):
+    return []
 
 
 @dataclasses.dataclass(frozen=True)
