@@ -1,8 +1,8 @@
 """Nets D and E at full size, read from each layout: pytest -m slow.
 
 Random weights, written by other libraries and compared with torch's forward
-pass on crops of 224 pixels; the results stand in docs/weights.md. Keras's nets of
-full size are in test_keras_written.
+pass on crops of 224 pixels; the results stand in docs/weights.md. Keras's own
+nets of full size are in test_keras_written.
 """
 
 import tracemalloc
