@@ -149,9 +149,10 @@ def test_bad_input(file, album, tmp_path, capsys, options, message):
 def test_where_a_source_is_looked_for(saved, file, tmp_path):
   beside = saved.parent / "new-run"
   for name in ("A-256", str(saved)):
-    found = run.load_source(name, beside)
+    found, place = run.load_source(name, beside)
+    assert place == str(saved)
     assert found.card["step"] == load_weights(saved).card["step"]
-  assert run.load_source(str(file), beside).mean == MEAN
+  assert run.load_source(str(file), beside)[0].mean == MEAN
 
 
 def test_configs():

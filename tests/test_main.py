@@ -17,7 +17,7 @@ from vggjax import checkpoint, cli, images, main
 from vggjax.config import parse_arguments
 from vggjax.evaluate import store
 from vggjax.models import vgg
-from vggjax.tasks import run, train
+from vggjax.tasks import train
 from vggjax.train import log, loop
 
 OVERRIDES = (
@@ -158,7 +158,7 @@ def test_warm_start_and_fine_tuning_take_the_named_layers(
     ]
   )
   card = checkpoint.load_run(trained)[1]
-  weights = run.load_source(config.init_from, Path(workdir))
+  weights = train.load_initial(config, Path(workdir))
   state = train.create_state(config, {**card, "network": "D"}, weights)
   for name, layer in state.params.items():
     is_copied = name in ("conv1_1", "conv2_1", "conv3_1", "conv3_2")

@@ -120,14 +120,17 @@ def check_classes(names: tuple[str, ...], card: dict[str, Any]) -> None:
     )
 
 
-def load_source(name: str, workdir: Path) -> Weights:
-  """The weights that `init_from` names: a bare name stands beside the workdir.
+def load_source(name: str, workdir: Path) -> tuple[Weights, str]:
+  """The weights that `init_from` names, and where they are.
+
+  Args:
+    name: what `load_weights` takes; a bare name is a run beside the workdir.
+    workdir: of the run that starts from them.
 
   Raises:
     InputError: if they cannot be loaded.
   """
-  is_bare = "/" not in name and not names.is_name(name)
+  if "/" in name or names.is_name(name) or Path(name).is_file():
+    return load_weights(name), name
   beside = Path(workdir).absolute().parent / name
-  if is_bare and not Path(name).is_file():
-    return load_run(beside)
-  return load_weights(name)
+  return load_run(beside), str(beside)

@@ -63,7 +63,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
   if begun:
     card["mean"] = begun[0]["mean"]
   elif config.init_from:
-    source_weights = run.load_source(config.init_from, workdir)
+    source_weights = load_initial(config, workdir)
     card["mean"] = list(source_weights.mean)
   state = create_state(config, card, source_weights)
 
@@ -142,6 +142,19 @@ def make_plan(config: ConfigDict, num_examples: int) -> loop.Plan:
   )
 
 
+def load_initial(config: ConfigDict, workdir: Path) -> Weights:
+  """The weights that a run starts from; says where they are."""
+  weights, place = run.load_source(config.init_from, workdir)
+  at = f", step {weights.card['step']}" if "step" in weights.card else ""
+  run.note(f"layers {config.init_layers!r} come from {place}{at}")
+  if weights.pool != config.pool:
+    run.note(
+      f"they are of a network with pool {weights.pool!r}; this run's is "
+      f"{config.pool!r}, which differs for odd sides"
+    )
+  return weights
+
+
 def create_state(
   config: ConfigDict, card: dict[str, Any], source: Weights | None
 ) -> step.TrainState:
@@ -152,13 +165,6 @@ def create_state(
   params = parallel.to_host(parameters.init_params(model, init_key))
   if source is not None:
     params = warm_start(params, source.params, config.init_layers)
-    at = f", step {source.card['step']}" if "step" in source.card else ""
-    run.note(f"layers {config.init_layers!r} come from {config.init_from}{at}")
-    if source.pool != config.pool:
-      run.note(
-        f"they are of a network with pool {source.pool!r}; this run's is "
-        f"{config.pool!r}, which differs for odd sides"
-      )
   rate = config.learning_rate
   if config.schedule == "fixed":
     rate = optim.fixed_schedule(rate, config.boundaries)
