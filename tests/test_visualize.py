@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("matplotlib")
+from matplotlib.figure import Figure
+
 from vggjax import visualize
 
 CLASSES = ["circle", "square", "triangle", "a class of a longer name"]
@@ -103,7 +105,7 @@ class TestLearningCurves:
         opened.write(b"half")
       raise KeyboardInterrupt
 
-    monkeypatch.setattr(visualize.Figure, "savefig", killed)
+    monkeypatch.setattr(Figure, "savefig", killed)
     with pytest.raises(KeyboardInterrupt):
       visualize.learning_curves(make_records(20), path, title="D-256")
     assert path.read_bytes() == older
@@ -156,7 +158,7 @@ class TestPredictions:
         title="D-256",
       )
       pixels = open_png(tmp_path / "x.png", (300, 300))
-      red[label] = count_pixels(pixels, visualize.VALIDATION_COLOR)
+      red[label] = count_pixels(pixels, visualize.WRONG_COLOR)
     assert red[answer] == red[-1] == 0
     assert red[(answer + 1) % 4] > 20
 

@@ -17,6 +17,13 @@ WEIGHTS_HELP = (
 )
 
 
+def add_images(parser: argparse.ArgumentParser) -> None:
+  """Adds the pictures themselves."""
+  parser.add_argument(
+    "images", nargs="+", metavar="IMAGE|FOLDER", help="image files or folders"
+  )
+
+
 def add_weights(parser: argparse.ArgumentParser) -> None:
   """Adds --weights."""
   parser.add_argument(

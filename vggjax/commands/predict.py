@@ -44,9 +44,7 @@ def add_parser(commands: Any) -> None:
     epilog=EXAMPLES,
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
-  parser.add_argument(
-    "images", nargs="+", metavar="IMAGE|FOLDER", help="image files or folders"
-  )
+  common.add_images(parser)
   common.add_weights(parser)
   common.add_scales(parser)
   parser.add_argument(

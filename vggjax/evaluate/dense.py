@@ -2,7 +2,7 @@
 
 import functools
 import numbers
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -140,12 +140,53 @@ def dense_buckets(
   check_has_scores(model)
   if spatial not in SPATIAL:
     raise InputError(f"spatial {spatial!r} is not one of {', '.join(SPATIAL)}")
+
+  def posteriors(params, x, sizes):
+    scores, _ = model.apply({"params": params}, x, sizes)
+    sides = geometry.score_map_side(sizes, model.crop_size, model.pool)
+    return pool_scores(scores, sides, spatial)
+
+  return whole_image_buckets(
+    posteriors, model, params, mean=mean, mirror=mirror, **options
+  )
+
+
+def whole_image_buckets(
+  function: Callable,
+  model: VGG,
+  params: dict,
+  *,
+  mean: Sequence[float],
+  mirror: bool,
+  **options: Any,
+) -> Buckets:
+  """What computes a vector [C] of whole images, see `Buckets.map`.
+
+  Args:
+    function: of the parameters, images float [n, H, W, 3] minus the mean,
+      padded at the bottom and the right, and their valid sizes int32 [n, 2],
+      to an array [n, C].
+    model: a network.
+    params: its parameters.
+    mean: RGB, 0-255.
+    mirror: whether to average with the mirror image's.
+    **options: batch_size, devices and precision of `Buckets`.
+
+  Raises:
+    InputError: on a value outside its range.
+  """
   mean = check_mean(mean)
 
   def compute(params, batch):
-    return batch_posteriors(
-      model, params, batch, mean=mean, mirror=mirror, spatial=spatial
-    )
+    image, sizes = batch["image"], batch["sizes"]
+    if mirror:
+      image = jnp.concatenate([image, mirrored(image, sizes)])
+      sizes = jnp.concatenate([sizes, sizes])
+    x = image.astype(model.param_dtype) - mean
+    result = function(params, x, sizes)
+    if mirror:
+      result = (result[: len(result) // 2] + result[len(result) // 2 :]) / 2
+    return result.astype(jnp.float32)
 
   pad = functools.partial(pad_long_side, granule=model.crop_size // 4)
   return Buckets(compute, params, padded_shape=pad, **options)
@@ -176,45 +217,6 @@ def check_test_scales(test_scales: Sequence[int], smallest: int) -> None:
       f"test_scales is {tuple(test_scales)}; it must hold one or more whole "
       f"numbers of at least {smallest} pixels, which give one position"
     )
-
-
-def batch_posteriors(
-  model: VGG,
-  params: dict,
-  batch: dict[str, jax.Array],
-  *,
-  mean: Any,
-  mirror: bool,
-  spatial: str,
-) -> jax.Array:
-  """Posteriors of a padded batch of images (Sect. 3.2).
-
-  Args:
-    model: a network.
-    params: its parameters.
-    batch: image: uint8 [n, H, W, 3], padded at the bottom and the right;
-      sizes: int32 [n, 2], the valid height and width.
-    mean: float [3].
-    mirror: whether to average with the mirror image's posteriors.
-    spatial: see `dense_posteriors`.
-
-  Returns:
-    float32 [n, K].
-  """
-  image, sizes = batch["image"], batch["sizes"]
-  if mirror:
-    image = jnp.concatenate([image, mirrored(image, sizes)])
-    sizes = jnp.concatenate([sizes, sizes])
-  x = image.astype(model.param_dtype) - mean
-  scores, _ = model.apply({"params": params}, x, sizes)
-  result = pool_scores(
-    scores,
-    geometry.score_map_side(sizes, model.crop_size, model.pool),
-    spatial,
-  )
-  if mirror:
-    result = (result[: len(result) // 2] + result[len(result) // 2 :]) / 2
-  return result.astype(jnp.float32)
 
 
 def posterior_map(

@@ -1,6 +1,5 @@
 """Image descriptors from any layer, at one or several scales (App. B)."""
 
-import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +11,11 @@ import numpy as np
 
 from vggjax import geometry
 from vggjax.errors import InputError
-from vggjax.evaluate.buckets import Buckets, pad_long_side
+from vggjax.evaluate.buckets import Buckets
 from vggjax.evaluate.dense import (
-  check_mean,
-  mirrored,
   scales_of,
   values_at_scales,
+  whole_image_buckets,
 )
 from vggjax.models import vgg
 
@@ -134,58 +132,22 @@ def feature_buckets(
   names = layer_names(model)
   if layer not in names:
     raise InputError(f"layer {layer!r} is not one of {', '.join(names)}")
-  mean = check_mean(mean)
 
-  def compute(params, batch):
-    return batch_features(
-      model, params, batch, mean=mean, layer=layer, mirror=mirror
-    )
+  def features(params, x, sizes):
+    _, layers = model.apply({"params": params}, x, sizes)
+    positions = jnp.prod(map_sizes(model, layer, sizes), axis=1, keepdims=True)
+    # Outside its valid positions a map is zero.
+    return layers[layer].astype(jnp.float32).sum(axis=(1, 2)) / positions
 
-  pad = functools.partial(pad_long_side, granule=model.crop_size // 4)
-  return Buckets(compute, params, padded_shape=pad, **options)
+  return whole_image_buckets(
+    features, model, params, mean=mean, mirror=mirror, **options
+  )
 
 
 def layer_names(model: vgg.VGG) -> tuple[str, ...]:
   """The layers that have features, in their order."""
   names = tuple(layer.name for layer in vgg.block_layers(model.network))
   return names + (vgg.FC_LAYERS[:2] if model.num_outputs else ())
-
-
-def batch_features(
-  model: vgg.VGG,
-  params: dict,
-  batch: dict[str, jax.Array],
-  *,
-  mean: Any,
-  layer: str,
-  mirror: bool,
-) -> jax.Array:
-  """Descriptors of a padded batch of images, before normalization.
-
-  Args:
-    model: a network.
-    params: its parameters.
-    batch: image: uint8 [n, H, W, 3], padded at the bottom and the right;
-      sizes: int32 [n, 2], the valid height and width.
-    mean: float [3].
-    layer: its name.
-    mirror: whether to average with the mirror image's.
-
-  Returns:
-    float32 [n, C].
-  """
-  image, sizes = batch["image"], batch["sizes"]
-  if mirror:
-    image = jnp.concatenate([image, mirrored(image, sizes)])
-    sizes = jnp.concatenate([sizes, sizes])
-  x = image.astype(model.param_dtype) - mean
-  _, layers = model.apply({"params": params}, x, sizes)
-  positions = jnp.prod(map_sizes(model, layer, sizes), axis=1, keepdims=True)
-  # Outside its valid positions a map is zero.
-  result = layers[layer].astype(jnp.float32).sum(axis=(1, 2)) / positions
-  if mirror:
-    result = (result[: len(result) // 2] + result[len(result) // 2 :]) / 2
-  return result
 
 
 def map_sizes(model: vgg.VGG, layer: str, sizes: jax.Array) -> jax.Array:

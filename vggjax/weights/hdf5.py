@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -206,8 +207,12 @@ def _text(value: Any) -> str:
   raise InputError("has an attribute that is no text; it is damaged")
 
 
-def h5py_module() -> Any:
+def h5py_module(purpose: str = "reading HDF5", instead: str = "") -> ModuleType:
   """h5py, which is not installed with everything else.
+
+  Args:
+    purpose: what needs it.
+    instead: what to do without it.
 
   Raises:
     InputError: if it is missing.
@@ -216,6 +221,6 @@ def h5py_module() -> Any:
     import h5py
   except ImportError as error:
     raise InputError(
-      f"reading HDF5 needs h5py ({error}): pip install 'vggjax[weights]'"
+      f"{purpose} needs h5py ({error}): pip install 'vggjax[weights]'{instead}"
     ) from error
   return h5py

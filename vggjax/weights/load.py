@@ -18,9 +18,8 @@ LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
 def _is_torch(path: Path, head: bytes) -> bool:
-  names = _zip_members(path)
   return head.startswith(LEGACY_TORCH) or any(
-    name.endswith("data.pkl") for name in names
+    name.endswith("data.pkl") for name in _zip_members(path)
   )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from vggjax.errors import InputError
+from vggjax.weights.hdf5 import h5py_module
 from vggjax.weights.mat_values import (
   CUT_OFF,
   MAX_ELEMENTS,
@@ -38,13 +39,10 @@ def read_variables(path: Path, names: Collection[str]) -> dict[str, Value]:
   Raises:
     InputError: if h5py is missing, or the file is damaged.
   """
-  try:
-    import h5py
-  except ImportError as error:
-    raise InputError(
-      f"reading a MATLAB file of version 7.3 needs h5py ({error}): pip install "
-      "'vggjax[weights]', or save it in MATLAB with the option -v7"
-    ) from error
+  h5py = h5py_module(
+    "reading a MATLAB file of version 7.3",
+    ", or save it in MATLAB with the option -v7",
+  )
   try:
     file = h5py.File(path, "r")
   except OSError as error:

@@ -11,6 +11,7 @@ import safetensors.numpy
 from vggjax.errors import InputError
 from vggjax.files import written_whole
 from vggjax.models import vgg
+from vggjax.weights.hdf5 import h5py_module
 from vggjax.weights.safetensors_file import FIELDS, METADATA, PREPROCESSING
 from vggjax.weights.state_dict import IMAGENET_MEAN, IMAGENET_STD
 from vggjax.weights.weights import Weights
@@ -110,12 +111,7 @@ def write_torch_file(path, tensors, preprocessing):
 def write_keras(path: Path, weights: Weights, suffix: str) -> None:
   """See `save_weights`: what `keras.applications.VGG16(weights=...)` reads."""
   check_layers(weights, "Keras")
-  try:
-    import h5py
-  except ImportError as error:
-    raise InputError(
-      f"writing HDF5 needs h5py ({error}): pip install 'vggjax[weights]'"
-    ) from error
+  h5py = h5py_module("writing HDF5")
   with h5py.File(path, "w") as file:
     names = []
     for name, layer, kernel, bias in named_layers(weights, keras_names):
