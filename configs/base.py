@@ -32,6 +32,9 @@ def get_config() -> ConfigDict:
   # "normal" (N(0, init_std^2)) or "glorot".
   config.initializer = "normal"
   config.init_std = 0.01
+  # What the last layer predicts: "classes"; or a box, "scr": the same for all
+  # classes, "pcr": one for each class (App. A).
+  config.objective = "classes"
   # Of the computation: "float32", "bfloat16", or "float64" (JAX_ENABLE_X64=1).
   config.dtype = "float32"
 
@@ -88,6 +91,9 @@ def get_config() -> ConfigDict:
   # their order, one a line; both relative to the folder; "": the usual names.
   config.dataset.labels_csv = ""
   config.dataset.class_list = ""
+  # For folders: the boxes of the images, a CSV file or a folder of XML files
+  # relative to the folder; "": the usual places.
+  config.dataset.boxes = ""
   # On an unreadable image: "raise" names it and stops; "skip" looks through
   # the split beforehand, leaves such images out and tells how many.
   config.dataset.on_error = "raise"
@@ -114,6 +120,16 @@ def get_config() -> ConfigDict:
   # How a score map becomes posteriors: "scores" (average, then soft-max),
   # "posteriors" (soft-max at each position, then average) or "sum".
   config.spatial = "scores"
+  # 2: pool5 begins at two places along each side, for score maps twice as fine
+  # (App. A). Not in the paper's system.
+  config.pool5_offsets = 1
+  # What finds the five classes whose boxes are predicted, and rates the boxes:
+  # a training run beside the workdir, or weights, as in `init_from`; several,
+  # joined by commas, are averaged. "": the true class alone, known.
+  config.classifier = ""
+  # Boxes that match at most this badly are merged, see `localize.merge`; tuned
+  # on the validation split.
+  config.merge_threshold = 0.6
   # Images computed at once over all devices; 0: as many as suit their size.
   config.test_batch_size = 0
   # The checkpoint: "best", "last", or a step.

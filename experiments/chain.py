@@ -14,11 +14,20 @@ from ml_collections import ConfigDict
 
 from vggjax import checkpoint
 from vggjax import config as configuration
-from vggjax.configs.classification import PROFILES, RUNS
+from vggjax.configs import classification, localization
+from vggjax.configs.classification import PROFILES
 from vggjax.errors import InputError
 from vggjax.tasks.train import differing_keys
 
-CONFIG_FILE = importlib.util.find_spec("vggjax.configs.classification").origin
+# The config of every run, and the run that it starts from.
+RECIPES = {
+  **dict.fromkeys(classification.RUNS, "classification"),
+  **dict.fromkeys(localization.RUNS, "localization"),
+}
+SOURCES = {
+  **{run: row[2] for run, row in classification.RUNS.items()},
+  **{run: row[0] for run, row in localization.RUNS.items()},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +35,7 @@ class Chain:
   """What distinguishes one chain of runs from another.
 
   Attributes:
-    profile: of configs/classification.py.
+    profile: of configs/classification.py and the like.
     folder: of all runs.
     overrides: --config.KEY=VALUE arguments for every run.
   """
@@ -42,7 +51,7 @@ class Chain:
   def arguments(self, run: str, seed: int) -> list[str]:
     """The arguments of `vggjax.main` that train a run."""
     return [
-      f"--config={CONFIG_FILE}:{run},{self.profile}",
+      f"--config={config_file(RECIPES[run])}:{run},{self.profile}",
       f"--config.seed={seed}",
       *self.overrides,
       f"--workdir={self.workdir(run, seed)}",
@@ -57,6 +66,11 @@ class Chain:
     names = [path.name for path in self.folder.glob("seed-*")]
     numbers = [name.removeprefix("seed-") for name in names]
     return sorted(int(n) for n in numbers if n.isdigit())
+
+
+def config_file(recipe: str) -> str:
+  """The path of a config, as it is installed."""
+  return importlib.util.find_spec(f"vggjax.configs.{recipe}").origin
 
 
 def add_chain_options(parser: argparse.ArgumentParser) -> None:
@@ -153,16 +167,24 @@ def progress(chain: Chain, run: str, seed: int) -> Progress:
 
 
 def with_sources(runs: list[str]) -> list[str]:
-  """The runs and those that they start from, in the order of RUNS.
+  """The runs and those that they start from, in the order of SOURCES.
+
+  Args:
+    runs: keys of SOURCES; "classification" or "localization": all of these.
 
   Raises:
-    InputError: if one is not a key of RUNS.
+    InputError: if there is no such run.
   """
   wanted = set()
   for name in runs:
-    if name not in RUNS:
-      raise InputError(f"run {name!r} is not one of {', '.join(RUNS)}")
-    while name:
-      wanted.add(name)
-      name = RUNS[name][2]
-  return [name for name in RUNS if name in wanted]
+    named = [run for run in RECIPES if name in (run, RECIPES[run])]
+    if not named:
+      raise InputError(
+        f"run {name!r} is not one of {', '.join(SOURCES)}; nor classification "
+        "or localization, which stand for all of theirs"
+      )
+    for run in named:
+      while run:
+        wanted.add(run)
+        run = SOURCES[run]
+  return [run for run in SOURCES if run in wanted]

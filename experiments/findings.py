@@ -33,14 +33,36 @@ class Finding:
     section: where.
     worse: the system with the higher error.
     better: the other one.
-    paper: the difference of their top-1 errors in the paper, points.
+    paper: the difference of their errors in the paper, points; None: the
+      paper does not give it.
   """
 
   text: str
   section: str
   worse: System
   better: System
-  paper: float
+  paper: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Findings:
+  """Findings that are measured alike.
+
+  Attributes:
+    name: of their files.
+    title: for people.
+    items: in the paper's order.
+    measure: of `Systems.wrong_by_seed`.
+    measured: the same for people.
+    systems: what measures the systems.
+  """
+
+  name: str
+  title: str
+  items: tuple[Finding, ...]
+  measure: int | str = 1
+  measured: str = "difference of top-1 errors"
+  systems: type[Systems] = Systems
 
 
 def jittered(network: str, *scales: int, protocol: str = "dense") -> System:
@@ -54,7 +76,7 @@ def at_256(run: str) -> System:
   return single(run, 256)
 
 
-FINDINGS = (
+ITEMS = (
   Finding(
     "LRN does not help: A-LRN above A",
     "4.1",
@@ -168,22 +190,29 @@ FINDINGS = (
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-  """Writes findings.json and .md; returns the exit status."""
-  options = parse("findings", arguments)
+FINDINGS = Findings("findings", "The paper's findings", ITEMS)
+
+
+def run_findings(
+  findings: Findings, arguments: Sequence[str] | None = None
+) -> int:
+  """Writes the findings' .json and .md; returns the exit status."""
   try:
-    return _write_findings(options, arguments)
+    options = parse(findings.name, arguments, systems=findings.systems)
+    return _write_findings(findings, options, arguments)
   except InputError as error:
-    print(f"findings: {error}", file=sys.stderr)
+    print(f"{findings.name}: {error}", file=sys.stderr)
     return 2
 
 
-def _write_findings(options, arguments):
+def _write_findings(findings, options, arguments):
   systems = options.systems
   if not systems.has_labels():
     raise no_labels(systems)
-  differences = [subtract(systems, finding) for finding in FINDINGS]
-  name_missing("findings", options)
+  differences = [
+    subtract(systems, item, findings.measure) for item in findings.items
+  ]
+  name_missing(findings.name, options)
   seeds = sorted(set().union(*differences))
   if not seeds:
     return 2
@@ -193,29 +222,32 @@ def _write_findings(options, arguments):
       "paper": [finding.paper],
       "ours": [compare(list(by_seed.values()), seeds)] if by_seed else None,
     }
-    for finding, by_seed in zip(FINDINGS, differences, strict=True)
+    for finding, by_seed in zip(findings.items, differences, strict=True)
   ]
   write(
     {
-      "name": "findings",
-      "title": "The paper's findings",
+      "name": findings.name,
+      "title": findings.title,
       "columns": ["Finding", "Sect."],
-      "measures": ["difference of top-1 errors"],
+      "measures": [findings.measured],
       "rows": rows,
-      **about(options, "findings", arguments, seeds),
+      **about(options, findings.name, arguments, seeds),
     },
     results_folder(options),
   )
   return 0
 
 
-def subtract(systems: Systems, finding: Finding) -> dict[int, np.ndarray]:
+def subtract(
+  systems: Systems, finding: Finding, measure: int | str = 1
+) -> dict[int, np.ndarray]:
   """The difference of two systems' errors on each image, float [N], by seed.
 
   Of the seeds that have both systems.
   """
   worse, better = (
-    systems.wrong_by_seed(system) for system in (finding.worse, finding.better)
+    systems.wrong_by_seed(system, measure)
+    for system in (finding.worse, finding.better)
   )
   return {seed: worse[seed] - better[seed] for seed in worse if seed in better}
 
@@ -243,4 +275,4 @@ def compare(
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  sys.exit(run_findings(FINDINGS))

@@ -20,6 +20,7 @@ from experiments.chain import add_chain_options, parse_chain
 from experiments.output import short_paths
 from experiments.systems import Systems
 from vggjax.configs.classification import RUNS
+from vggjax.errors import InputError
 from vggjax.weights import names
 
 RESULTS = Path("experiments/results")
@@ -29,6 +30,7 @@ def parse(
   name: str,
   arguments: Sequence[str] | None,
   add_options: Callable[[argparse.ArgumentParser], None] | None = None,
+  systems: type[Systems] = Systems,
 ) -> argparse.Namespace:
   """The options of an experiment; `systems` is made of them.
 
@@ -36,6 +38,7 @@ def parse(
     name: of its module.
     arguments: of the command line; None: the process's own.
     add_options: adds options of its own to the parser.
+    systems: what measures its systems.
   """
   parser = argparse.ArgumentParser(
     prog=f"python -m experiments.{name}",
@@ -79,12 +82,15 @@ def parse(
     if not names.is_name(place) and not Path(place).expanduser().exists():
       parser.error(f"--weights {item}: there is no {place}")
     weights[network] = place
-  options.systems = Systems(
-    chain,
-    split=options.split,
-    weights=weights,
-    compute=not options.no_compute,
-  )
+  try:
+    options.systems = systems(
+      chain,
+      split=options.split,
+      weights=weights,
+      compute=not options.no_compute,
+    )
+  except InputError as error:
+    parser.error(str(error))
   return options
 
 

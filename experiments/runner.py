@@ -22,7 +22,6 @@ from experiments.systems import (
   Systems,
 )
 from vggjax.errors import InputError
-from vggjax.evaluate.submission import write_submission
 from vggjax.imagenet import are_imagenet
 
 
@@ -50,17 +49,19 @@ class Table:
     title: with the section.
     columns: names of the labels.
     rows: in the paper's order.
-    measures: name -> k of the top-k error; None: on the hidden test labels,
-      which only the server can measure.
+    measures: name -> what `Systems.wrong_by_seed` takes; None: on the hidden
+      test labels, which only the server can measure.
+    systems: what measures the systems.
   """
 
   name: str
   title: str
   columns: tuple[str, ...]
   rows: tuple[Row, ...]
-  measures: dict[str, int | None] = dataclasses.field(
+  measures: dict[str, int | str | None] = dataclasses.field(
     default_factory=lambda: {"top-1": 1, "top-5": 5}
   )
+  systems: type[Systems] = Systems
 
 
 def run_table(table: Table, arguments: Sequence[str] | None = None) -> int:
@@ -69,7 +70,8 @@ def run_table(table: Table, arguments: Sequence[str] | None = None) -> int:
   Returns:
     The exit status: 0, or 2 on bad input or when nothing could be measured.
   """
-  return tabulate(table, parse(table.name, arguments), arguments)
+  options = parse(table.name, arguments, systems=table.systems)
+  return tabulate(table, options, arguments)
 
 
 def tabulate(
@@ -98,7 +100,7 @@ def _run_table(table, options, arguments):
   for row, wrong in zip(table.rows, measured, strict=True):
     result = {"labels": row.labels, "paper": row.paper, "ours": None}
     if row.system:
-      result["runs"] = [member.run for member in row.system]
+      result["runs"] = systems.runs_of(row.system)
     if wrong:
       result["ours"] = [
         None if k is None else error_cell([w[k] for w in wrong.values()], seeds)
@@ -137,9 +139,9 @@ def name_missing(name: str, options: argparse.Namespace) -> None:
 
 
 def measure(
-  systems: Systems, system: System, measures: dict[str, int | None]
-) -> dict[int, dict[int, np.ndarray]]:
-  """Which images a system gets wrong: seed -> k -> 100 or 0, float [N]."""
+  systems: Systems, system: System, measures: dict[str, int | str | None]
+) -> dict[int, dict[int | str, np.ndarray]]:
+  """Which images a system gets wrong: seed -> measure -> 100 or 0, [N]."""
   found = {}
   for k in measures.values() if system else ():
     if k is not None:
@@ -176,13 +178,12 @@ def write_submissions(
   for number, row in enumerate(table.rows, start=1):
     if not row.system:
       continue
+    path = folder / f"{table.name}-{number}-submission.txt"
     try:
-      item = systems.posteriors(row.system, systems.seeds()[0])
+      systems.write_submission(path, row.system, systems.seeds()[0])
     except MissingRunError as error:
       systems.missing.setdefault(str(error), error)
       continue
-    path = folder / f"{table.name}-{number}-submission.txt"
-    write_submission(path, item.posteriors, item.ids, class_names)
     print(f"{', '.join(row.labels)}: {path}")
     status = 0
   name_missing(table.name, options)

@@ -18,7 +18,7 @@ from vggjax import checkpoint, metrics
 from vggjax import config as configuration
 from vggjax.configs.classification import RUNS
 from vggjax.errors import InputError
-from vggjax.evaluate import fusion, store
+from vggjax.evaluate import fusion, store, submission
 from vggjax.geometry import scale_for_crop
 from vggjax.tasks import posteriors as tasks
 from vggjax.tasks import run as task_run
@@ -102,7 +102,7 @@ class Systems:
       MissingRunError: if it is not there, or not finished.
     """
     if self._weights:
-      network = RUNS[run][0]
+      network = RUNS[run][0] if run in RUNS else run
       if network not in self._weights:
         raise MissingRunError(f"weights of {network}")
       return self._weights[network]
@@ -203,8 +203,27 @@ class Systems:
     network = dataclasses.replace(self.network(place), params={})
     return self.config(place), network
 
-  def wrong_by_seed(self, system: System, k: int = 1) -> dict[int, np.ndarray]:
+  def runs_of(self, system: System) -> list[str]:
+    """The runs that a system is of."""
+    return [member.run for member in system]
+
+  def write_submission(self, path: Path, system: System, seed: int) -> None:
+    """Writes the answers for the test server.
+
+    Raises:
+      InputError: if the classes are not ImageNet's.
+      MissingRunError: as `posteriors` does.
+    """
+    item = self.posteriors(system, seed)
+    names = self.any_source().class_names
+    submission.write_submission(path, item.posteriors, item.ids, names)
+
+  def wrong_by_seed(
+    self, system: System, measure: int | str = 1
+  ) -> dict[int, np.ndarray]:
     """Which images a system gets wrong: 100 or 0, float [N], by seed.
+
+    The measure is the k of the top-k error.
 
     Seeds that lack a run of the system are left out, and `missing` has what
     they lack.
@@ -212,7 +231,7 @@ class Systems:
     found = {}
     for seed in self.seeds() or [0]:
       try:
-        found[seed] = self._wrong(system, seed)[k]
+        found[seed] = self._wrong(system, seed)[measure]
       except MissingRunError as error:
         self.missing.setdefault(str(error), error)
     return found

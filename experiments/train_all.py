@@ -1,10 +1,12 @@
-"""Trains the paper's networks, stage by stage (Sect. 3.1).
+"""Trains the paper's networks, stage by stage (Sect. 3.1, App. A).
 
   python -m experiments.train_all --profile=mini --source=shapes \\
     --runs=runs/shapes [--only=D-256-512,E-256] [--seeds=3] [--dry_run]
 
 Walks the runs of configs/classification.py in order: A; A-LRN and B-shallow at
 random; B, C, D, E from A; S = 384 from S = 256; S in [256, 512] from S = 384.
+--only=localization: those of configs/localization.py, each from the
+classification run of its S.
 A finished run is skipped, a stopped one continued. Runs stand in
 RUNS/seed-0/A-256 and so on. Any further --config.KEY=VALUE goes to every run.
 
@@ -18,13 +20,13 @@ import time
 from collections.abc import Sequence
 
 from experiments.chain import (
+  SOURCES,
   Chain,
   add_chain_options,
   parse_chain,
   progress,
   with_sources,
 )
-from vggjax.configs.classification import RUNS
 from vggjax.errors import InputError
 
 
@@ -32,14 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
   """Prints the plan, then trains; returns the exit status."""
   options, chain = parse(arguments)
   try:
-    runs = with_sources(options.only.split(",") if options.only else list(RUNS))
+    runs = with_sources(options.only.split(","))
     steps = [(run, seed) for seed in range(options.seeds) for run in runs]
     states = {step: progress(chain, *step) for step in steps}
   except InputError as error:
     print(f"train_all: {error}", file=sys.stderr)
     return 2
   for run, seed in steps:
-    source = RUNS[run][2] or "random"
+    source = SOURCES[run] or "random"
     text = states[run, seed].text
     print(f"{chain.workdir(run, seed)}  from {source}: {text}")
   if blocked := [s for s in steps if states[s].state == "another config"]:
@@ -67,7 +69,12 @@ def parse(
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
   add_chain_options(parser)
-  parser.add_argument("--only", default="", help="runs, comma-separated")
+  parser.add_argument(
+    "--only",
+    default="classification",
+    help="runs, comma-separated; classification (the default) or localization "
+    "stands for all of theirs",
+  )
   parser.add_argument("--seeds", type=int, default=1, help="seeds 0 to N - 1")
   parser.add_argument("--dry_run", action="store_true", help="only the plan")
   options, chain = parse_chain(parser, arguments)

@@ -130,7 +130,7 @@ def test_findings_are_differences_by_hand(results):
   result, markdown = results("findings")
   rows = cells_of(markdown)
   wanted = list(paper_tables.differences())
-  assert len(rows) == len(wanted) == len(findings.FINDINGS) == 22
+  assert len(rows) == len(wanted) == len(findings.FINDINGS.items) == 22
   verdicts = []
   for cells, row, (worse, better, paper) in zip(
     rows, result["rows"], wanted, strict=True

@@ -3,6 +3,7 @@
 import math
 from fractions import Fraction
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
@@ -124,3 +125,56 @@ def test_scales_follow_the_crop():
   assert [geometry.scale_for_crop(scale, 32) for scale in paper] == sevenths
   mini = [geometry.scale_for_crop(scale, 64) for scale in (256, 384, 512)]
   assert mini == [73, 110, 146]
+
+
+boxes = st.tuples(*[st.integers(0, 12)] * 4).map(
+  lambda b: (min(b[0], b[1]), min(b[2], b[3]), max(b[:2]) + 1, max(b[2:]) + 1)
+)
+
+
+@given(boxes, boxes)
+def test_iou_counts_pixels_as_the_devkit_does(a, b):
+  """On a grid; the inclusive pixels are those between the edges."""
+  pixels = [
+    {(x, y) for x in range(left, right) for y in range(top, bottom)}
+    for left, top, right, bottom in (a, b)
+  ]
+  wanted = len(pixels[0] & pixels[1]) / len(pixels[0] | pixels[1])
+  assert geometry.iou(np.array(a), np.array(b)) == pytest.approx(wanted)
+
+
+def test_iou_broadcasts_and_takes_jax_arrays():
+  a = np.array([[0, 0, 2, 2], [1, 1, 3, 3.0]])
+  table = geometry.iou(a[:, None], a[None])
+  np.testing.assert_allclose(table, [[1, 1 / 7], [1 / 7, 1]])
+  both = geometry.iou(jnp.asarray(a), jnp.asarray(a[::-1]))
+  np.testing.assert_allclose(both, [1 / 7, 1 / 7], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ("size", "box", "wanted"),
+  [
+    ((100, 200), (0.1, 0.2, 0.3, 0.4), (0.1, 0.2, 0.3, 0.4)),
+    # Sixteen times as wide as high: the middle half is used.
+    ((10, 160), (0, 0, 1, 1), (0.25, 0, 0.75, 1)),
+    ((160, 10), (0.5, 0.5, 1, 1), (0.5, 0.5, 1, 0.75)),
+  ],
+)
+def test_uncap(size, box, wanted):
+  found = geometry.uncap(np.array([box]), *size, 10)
+  np.testing.assert_allclose(found, [wanted])
+
+
+@pytest.mark.parametrize("pool", ["ceil", "floor"])
+@given(st.integers(64, 400))
+def test_offsets_take_turns(pool, size):
+  """The positions of both offsets, put in their places, leave no gap."""
+  before = geometry.pooled_size(size, pool, num_pools=4)
+  counts = [
+    geometry.pooled_size(before - offset, pool, num_pools=1) - 1
+    for offset in (0, 1)
+  ]
+  places = [2 * i for i in range(counts[0])]
+  places += [2 * i + 1 for i in range(counts[1])]
+  count = geometry.score_map_side(size, 64, pool, 2)
+  assert sorted(places) == list(range(count))

@@ -105,14 +105,14 @@ def test_examples_are_the_crops_of_preprocess(folder):
       key = preprocess.example_key(
         5, tf.constant(epoch, tf.int64), tf.constant(label, tf.int64)
       )
-      crop, _ = preprocess.random_crop(
+      crop = preprocess.random_crop(
         tf.constant(encoded_picture(label)),
         key,
         train_scale=(9, 12),
         crop_size=8,
         flip=False,
       )
-      np.testing.assert_array_equal(joined["image"][i], crop)
+      np.testing.assert_array_equal(joined["image"][i], crop.image)
       shift = preprocess.color_shift(key, color.matrix())
       np.testing.assert_allclose(joined["shift"][i], shift, rtol=1e-5)
   assert np.unique(joined["shift"]).size == joined["shift"].size

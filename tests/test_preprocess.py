@@ -123,14 +123,14 @@ def test_a_window_equals_rescaling_then_cropping(data):
   full = geometry.rescaled_size(height, width, smallest)
   crop = [data.draw(st.integers(1, min(8, smallest))) for _ in range(2)]
   offset = [data.draw(st.integers(0, full[i] - crop[i])) for i in range(2)]
-  found, size = window(encoded, full, offset, crop)
+  found, size, place = window(encoded, full, offset, crop)
   decoded = images.decode(encoded)
   rows = slice(offset[0], offset[0] + crop[0])
   columns = slice(offset[1], offset[1] + crop[1])
   if max(full) < 2000:  # Longer ones take the matrices too long.
     expected = reference_rescale(decoded, *full)[rows, columns]
     np.testing.assert_allclose(found, expected, atol=0.01)
-  assert tuple(size.numpy()) == full
+  assert (tuple(size.numpy()), place.numpy().tolist()) == (full, offset)
 
 
 def test_a_window_of_a_real_jpeg(imagenet_images):
@@ -141,7 +141,7 @@ def test_a_window_of_a_real_jpeg(imagenet_images):
     full = geometry.rescaled_size(*decoded.shape[:2], 300)
     whole = rescale(decoded, 300).numpy()
     for offset in ((0, 0), (37, 51), (full[0] - 224, full[1] - 224)):
-      found, _ = window(encoded, full, offset, (224, 224))
+      found, *_ = window(encoded, full, offset, (224, 224))
       top, left = offset
       expected = whole[top : top + 224, left : left + 224]
       np.testing.assert_allclose(found, expected, atol=0.01)
@@ -182,7 +182,8 @@ def draws_of(encoded, num, **options):
 
   def crop(example):
     key = preprocess.example_key(3, tf.constant(0, tf.int64), example)
-    return preprocess.random_crop(encoded, key, **options)
+    crop = preprocess.random_crop(encoded, key, **options)
+    return crop.image, crop.capped
 
   crops = tf.data.Dataset.range(num).map(crop).batch(num)
   return [array.numpy() for array in next(iter(crops))]

@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vggjax.evaluate.rows import Rows, StoredRows
+from vggjax.evaluate.rows import (
+  RaggedRows,
+  Rows,
+  StoredRaggedRows,
+  StoredRows,
+)
 
 ABOUT = {"params": "abc", "test_scale": 73, "mean": [1.5, 2.0, 3.0]}
 VALUES = np.random.default_rng(2).normal(size=(7, 4)).astype(np.float32)
@@ -227,3 +232,56 @@ def test_remove(tmp_path):
   np.testing.assert_array_equal(values, VALUES)
   rows.remove()  # Twice is no error.
   assert is_empty(stored(tmp_path / "rows"))
+
+
+RAGGED = [np.full((n, 2), n + 0.5, np.float32) for n in (3, 1, 4, 1, 5)]
+
+
+def make_ragged(kind, tmp_path):
+  if kind == "memory":
+    return RaggedRows(5)
+  return StoredRaggedRows(tmp_path / "rows", 5, (2,), ABOUT)
+
+
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+def test_ragged_rows_keep_their_lengths(kind, tmp_path):
+  rows = make_ragged(kind, tmp_path)
+  rows.put([3, 0], [RAGGED[3], RAGGED[0]])
+  assert rows.done.tolist() == [True, False, False, True, False]
+  with pytest.raises(RuntimeError, match="3 of 5 images never came"):
+    rows.values()
+  with pytest.raises(RuntimeError, match="came twice"):
+    rows.put([0], [RAGGED[0]])
+  rows.put([4, 1, 2], [RAGGED[4], RAGGED[1], RAGGED[2]])
+  for found, wanted in zip(rows.values(), RAGGED, strict=True):
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_ragged_rows_of_one_length():
+  rows = RaggedRows(3)
+  rows.put([0, 2], [RAGGED[1], RAGGED[1]])
+  indices, found = rows.filled()
+  assert indices.tolist() == [0, 2]
+  assert [value.shape for value in found] == [(1, 2)] * 2
+
+
+@pytest.mark.parametrize("junk", [b"", b"x", b"12345678" * 3 + b"123"])
+def test_stored_ragged_rows_outlive_a_killed_write(tmp_path, junk):
+  rows = make_ragged("disk", tmp_path)
+  rows.put([1, 4], [RAGGED[1], RAGGED[4]])
+  with (tmp_path / "rows/values.bin").open("ab") as file:
+    file.write(junk)  # Written, but not noted as done.
+  again = make_ragged("disk", tmp_path)
+  assert again.done.tolist() == [False, True, False, False, True]
+  again.put([0, 2, 3], [RAGGED[i] for i in (0, 2, 3)])
+  for found, wanted in zip(again.values(), RAGGED, strict=True):
+    np.testing.assert_array_equal(found, wanted)
+  again.remove()
+  assert not (tmp_path / "rows").exists()
+
+
+def test_stored_ragged_rows_of_something_else_begin_anew(tmp_path):
+  make_ragged("disk", tmp_path).put([1], [RAGGED[1]])
+  other = StoredRaggedRows(tmp_path / "rows", 5, (2,), {**ABOUT, "x": 1})
+  assert is_empty(other)
+  assert not (tmp_path / "rows/values.bin").exists()

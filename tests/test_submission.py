@@ -190,3 +190,27 @@ def test_another_split_without_labels_leaves_the_posteriors(tmp_path, capsys):
   assert f"posteriors are in {tmp_path}/posteriors/test" in err
   assert "server" not in err
   assert not (tmp_path / "evaluation").exists()
+
+
+def test_a_line_of_boxes(tmp_path):
+  """Five times the kit's class and inclusive pixels from 0 on."""
+  classes = np.array([[CLASSES.index(SYNSETS[n - 1]) for n in (7, 1, 2, 3, 4)]])
+  boxes = np.tile([10.0, 20.0, 110.0, 221.0], (1, 5, 1))
+  boxes[0, 1] = 0.4, 0.6, 3.4, 9.6  # Rounded to whole pixels.
+  boxes[0, 2] = 5.1, 5.1, 5.2, 5.2  # Keeps a pixel.
+  path = tmp_path / "submission.txt"
+  two = np.repeat(classes, 2, axis=0), np.repeat(boxes, 2, axis=0)
+  two[1][0, 0] = 0, 0, 1, 1
+  ids = ["test/b.JPEG", "test/a.JPEG"]
+  submission.write_box_submission(path, *two, ids, CLASSES)
+  first, second = path.read_text().splitlines()
+  rest = "1 0 1 2 9 2 5 5 5 5 3 10 20 109 220 4 10 20 109 220"
+  assert first == f"7 10 20 109 220 {rest}"
+  assert second == f"7 0 0 0 0 {rest}"
+
+
+def test_boxes_of_other_classes_are_refused(tmp_path):
+  with pytest.raises(InputError, match="needs ImageNet's 1000 synsets"):
+    submission.write_box_submission(
+      tmp_path / "x", np.zeros((1, 2), int), np.zeros((1, 2, 4)), ["a"], ["b"]
+    )

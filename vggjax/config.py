@@ -15,6 +15,7 @@ from vggjax.errors import InputError
 from vggjax.evaluate.dense import SPATIAL
 from vggjax.evaluate.store import PROTOCOLS
 from vggjax.files import written_whole
+from vggjax.localize.head import REGRESSIONS
 from vggjax.models.vgg import NETWORKS
 from vggjax.models.warm_start import LAYER_SETS
 
@@ -78,9 +79,7 @@ def packaged_path(argument: str) -> str:
 
 def _unknown_key(argv: Sequence[str], error: Exception) -> str:
   """Names the override that the config does not have, and the nearest key."""
-  from vggjax.configs import base
-
-  keys = flatten(base.get_config())
+  keys = defaults()
   given = [m[1] for a in argv if (m := re.match(r"--?config\.([\w.]+)", a))]
   unknown = [key for key in given if key not in keys]
   if not unknown:
@@ -118,6 +117,13 @@ def load_config(path: Path) -> dict[str, Any]:
   return {k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()}
 
 
+def defaults() -> dict[str, Any]:
+  """The flat keys of configs/base.py, which older saved configs may lack."""
+  from vggjax.configs import base
+
+  return flatten(base.get_config())
+
+
 def open_config(path: Path) -> ConfigDict:
   """A saved config; keys that it lacks have their defaults.
 
@@ -135,8 +141,9 @@ def open_config(path: Path) -> ConfigDict:
   return config
 
 
-def _choice(*allowed: str) -> tuple[Callable, str]:
-  return lambda value: value in allowed, "one of " + ", ".join(allowed)
+def _choice(*allowed: Any) -> tuple[Callable, str]:
+  names = ", ".join(map(str, allowed))
+  return lambda value: value in allowed, f"one of {names}"
 
 
 def _at_least(lowest: float) -> tuple[Callable, str]:
@@ -163,6 +170,7 @@ CHECKS = {
   "dropout_rate": _between(0, 1),
   "initializer": _choice("normal", "glorot"),
   "init_std": (lambda value: value > 0, "above 0"),
+  "objective": _choice("classes", *REGRESSIONS),
   "dtype": _choice("float32", "bfloat16", "float64"),
   "init_layers": _choice(*LAYER_SETS),
   "train_layers": _choice("all", "fc"),
@@ -186,6 +194,8 @@ CHECKS = {
   "color_shift_scale": _choice("eigenvalues", "sqrt"),
   "protocol": _choice(*PROTOCOLS),
   "spatial": _choice(*SPATIAL),
+  "pool5_offsets": _choice(1, 2),
+  "merge_threshold": _at_least(0),
   "test_batch_size": _at_least(0),
   "test_precision": _choice("highest", "high", "default"),
   "num_devices": _at_least(0),

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -74,20 +75,33 @@ class Pictures:
       yield index, [images.rescale(image, q) for q in scales]
 
   def compute(
-    self, buckets: Buckets, scales: Sequence[int], *, progress: bool
-  ) -> tuple[list[Path], list[np.ndarray]]:
+    self,
+    buckets: Buckets,
+    scales: Sequence[int],
+    *,
+    extras: dict[str, np.ndarray] | None = None,
+    rows: type[Rows] = Rows,
+    progress: bool,
+  ) -> tuple[list[Path], list[Any]]:
     """Computes something for all readable images.
 
+    Args:
+      buckets: see `Buckets.map`.
+      scales: Q, pixels.
+      extras: see `Buckets.map`; a row for each of `paths`.
+      rows: what keeps the results.
+      progress: whether to show a bar.
+
     Returns:
-      Their paths, and at each scale an array [N, ...].
+      Their paths, and at each scale the results, [N, ...].
 
     Raises:
       InputError: if none can be read.
     """
-    rows = [Rows(len(self.paths)) for _ in scales]
-    buckets.map(self.rescaled(scales), rows, progress=progress)
+    found = [rows(len(self.paths)) for _ in scales]
+    stream = self.rescaled(scales)
+    buckets.map(stream, found, extras=extras, progress=progress)
     if len(self.failed) == len(self.paths):
       raise InputError("none of the images can be read")
-    indices, _ = rows[0].filled()
-    found = [self.paths[i] for i in indices]
-    return found, [row.filled()[1] for row in rows]
+    indices, _ = found[0].filled()
+    return [self.paths[i] for i in indices], [row.filled()[1] for row in found]

@@ -5,13 +5,14 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vggjax import images
+from vggjax.commands import boxes
 from vggjax.commands import options as common
 from vggjax.commands.pictures import Pictures, find_images
 from vggjax.errors import InputError
@@ -30,6 +31,7 @@ examples:
   vggjax predict cat.jpg --weights=torchvision:vgg16
   vggjax predict photos/ --weights=vgg16.caffemodel --scales=256,384,512 --csv
   vggjax predict dress.jpg --weights=runs/A-256 --heatmap=maps
+  vggjax predict photos/ --weights=runs/D-256 --boxes=runs/D-256-pcr --draw=out
 
 exit status: 0; 1 if some pictures could not be read; 2 on bad input
 """
@@ -70,6 +72,7 @@ def add_parser(commands: Any) -> None:
     metavar="NAME",
     help="this class in place of the most probable one",
   )
+  boxes.add_options(parser)
   form = parser.add_mutually_exclusive_group()
   form.add_argument("--json", action="store_true", help="print JSON")
   form.add_argument("--csv", action="store_true", help="print CSV")
@@ -80,10 +83,17 @@ def run(options: argparse.Namespace) -> int:
   """Predicts and prints; returns the exit status."""
   if options.top < 1:
     raise InputError(f"--top is {options.top}; it must be at least 1")
+  if options.draw and not options.boxes:
+    raise InputError("--draw needs --boxes=RUN, a localization network")
   if options.heatmap_class and not options.heatmap:
     raise InputError("--heatmap_class needs --heatmap=DIR")
   pictures = Pictures(find_images(options.images), upright=options.upright)
   weights = load_weights(options.weights)
+  if weights.objective != "classes":
+    raise InputError(
+      f"--weights {options.weights}: predicts boxes, not classes; give it as "
+      "--boxes, and a classification network as --weights"
+    )
   scales = common.scales_of(options.scales, weights)
   names = class_names(weights)
   chosen = find_class(options.heatmap_class, names)
@@ -94,7 +104,17 @@ def run(options: argparse.Namespace) -> int:
     paths, found = pictures.compute(buckets, scales, progress=progress)
     arrays += found
   posteriors = np.mean(arrays, axis=0)
-  print_answers(describe(paths, posteriors, names, options.top), options)
+  answers = describe(paths, posteriors, names, options.top)
+  if options.boxes:
+    sizes = [pictures.decode(path).shape[:2] for path in paths]
+    what = paths, posteriors, weights, scales, sizes
+    located = boxes.find_boxes(options, pictures, *what)
+    boxes.tell(answers, located.boxes, sizes)
+  print_answers(answers, options)
+  if options.draw:
+    files = picture_files(paths, options.draw)
+    boxes.draw(pictures, files, located, posteriors, names)
+    note(f"pictures with boxes are in {options.draw}")
   if options.heatmap:
     classes = posteriors.argmax(axis=1)
     if chosen is not None:
@@ -184,18 +204,19 @@ def print_answers(
     return
   if options.csv:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["image", "rank", "class", "index", "probability"])
+    edges = ["left", "top", "right", "bottom"] if options.boxes else []
+    writer.writerow(["image", "rank", "class", "index", "probability", *edges])
     for answer in answers:
       for rank, found in enumerate(answer["classes"], start=1):
-        probability = f"{found['probability']:.6f}"
-        writer.writerow(
-          [answer["image"], rank, found["class"], found["index"], probability]
-        )
+        cells = [answer["image"], rank, found["class"], found["index"]]
+        cells.append(f"{found['probability']:.6f}")
+        writer.writerow(cells + found.get("box", []))
     return
   for answer in answers:
     print(answer["image"])
     for found in answer["classes"]:
-      print(f"  {100 * found['probability']:5.1f} %  {found['class']}")
+      box = f"  {found['box']}" if "box" in found else ""
+      print(f"  {100 * found['probability']:5.1f} %  {found['class']}{box}")
 
 
 def draw_heatmaps(
@@ -211,7 +232,7 @@ def draw_heatmaps(
   if visualize is None:
     return
   model = weights.create_model()
-  for path, file in zip(classes, heatmap_files(classes, folder), strict=True):
+  for path, file in picture_files(classes, folder).items():
     decoded = pictures.decode(path)
     image = images.rescale(decoded, scale)
     found = dense.posterior_map(model, weights.params, image, mean=weights.mean)
@@ -221,11 +242,11 @@ def draw_heatmaps(
   note(f"heat maps are in {folder}")
 
 
-def heatmap_files(paths: Sequence[Path], folder: Path) -> list[Path]:
+def picture_files(paths: Collection[Path], folder: Path) -> dict[Path, Path]:
   """A PNG for each picture, in the folders that the pictures do not share."""
   parents = [os.path.abspath(path.parent) for path in paths]
   shared = os.path.commonpath(parents)
-  return [
-    folder / os.path.relpath(parent, shared) / f"{path.name}.png"
+  return {
+    path: folder / os.path.relpath(parent, shared) / f"{path.name}.png"
     for path, parent in zip(paths, parents, strict=True)
-  ]
+  }

@@ -43,6 +43,8 @@ def crop_batches(
       image: uint8 [b, crop_size, crop_size, 3]; 0 where padded.
       label: int32 [b]; -1 where unknown or padded.
       mask: float32 [b]; 1, and 0 where padded.
+      box: float32 [b, 4], box_weight: float32 [b], of a source with boxes: as
+        of `preprocess.box_target`; 0 where padded.
 
   Raises:
     InputError: if an argument does not fit the others; while iterating, if an
@@ -64,9 +66,23 @@ def crop_batches(
     return full, offset + (used - size) // 2
 
   def crop(record):
-    image, _ = preprocess.rescaled_window(record["bytes"], place, size)
+    image, full, offset = preprocess.rescaled_window(
+      record["bytes"], place, size
+    )
     image = preprocess.to_uint8(image)
-    return tf.ensure_shape(image, [crop_size, crop_size, 3]), record["label"]
+    found = {
+      "image": tf.ensure_shape(image, [crop_size, crop_size, 3]),
+      "label": record["label"],
+    }
+    if source.with_boxes:
+      found["box"], found["box_weight"] = preprocess.box_target(
+        record["boxes"],
+        full=full,
+        offset=offset,
+        mirrored=False,
+        crop_size=crop_size,
+      )
+    return found
 
   place_in_batch = np.arange(source.num_examples) % batch_size
   records = select(source, place_in_batch // share == process_index)
@@ -80,15 +96,17 @@ def crop_batches(
         "label": np.full(share, -1, np.int32),
         "mask": np.zeros(share, np.float32),
       }
+      if source.with_boxes:
+        batch["box"] = np.zeros((share, 4), np.float32)
+        batch["box_weight"] = np.zeros(share, np.float32)
       try:
-        image, label = next(iterator, ((), ()))
+        found = next(iterator, {})
       except tf.errors.OpError as error:
         failed = records.skip(number * share).take(share)
         raise name_unreadable(source, failed, error) from error
-      if len(label):
-        batch["image"][: len(label)] = image
-        batch["label"][: len(label)] = label
-        batch["mask"][: len(label)] = 1.0
+      for name, values in found.items():
+        batch[name][: len(values)] = values
+        batch["mask"][: len(values)] = 1.0
       yield batch
 
   return padded()

@@ -77,9 +77,9 @@ def list_table(
     )
   class_names = class_order(root, class_list, (row[1] for row in rows))
   paths = list(walk_images(root))
-  find = _Finder(path, paths)
+  find = Finder(paths)
   images = sorted(
-    (find(file), label) for file, label, s in rows if s in (None, split)
+    (find(file, path), label) for file, label, s in rows if s in (None, split)
   )
   for (first, _), (second, _) in itertools.pairwise(images):
     if first == second:
@@ -93,11 +93,10 @@ def list_table(
   return Listing(images, class_names)
 
 
-class _Finder:
+class Finder:
   """Finds a table's files, whose extension or images/ may be left out."""
 
-  def __init__(self, table: Path, paths: Iterable[str]):
-    self._table = table
+  def __init__(self, paths: Iterable[str]):
     self._by_name: dict[str, set[str]] = {}
     for path in paths:
       bare = path.removeprefix("images/")
@@ -105,11 +104,16 @@ class _Finder:
       for name in {*names, bare, os.path.splitext(bare)[0]}:
         self._by_name.setdefault(name, set()).add(path)
 
-  def __call__(self, file: str) -> str:
+  def __call__(self, file: str, where: str | os.PathLike) -> str:
+    """The image's path; `where` is for the message.
+
+    Raises:
+      InputError: if there is none, or more than one.
+    """
     found = self._by_name.get(file, set())
     if file in found:
       return file
     if len(found) != 1:
       what = "several images" if found else "no image"
-      raise InputError(f"{self._table}: there is {what} of the name {file!r}")
+      raise InputError(f"{where}: there is {what} of the name {file!r}")
     return next(iter(found))

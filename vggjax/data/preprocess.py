@@ -6,6 +6,7 @@ example) alone, never on the batch size, the process or the thread.
 
 import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -134,7 +135,7 @@ def rescaled_window(
   encoded: tf.Tensor,
   place: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
   size: tf.Tensor,
-) -> tuple[tf.Tensor, tf.Tensor]:
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
   """A window of the rescaled image, decoding no more of a JPEG than it needs.
 
   Equal to decoding and rescaling the whole image, then cropping it.
@@ -146,7 +147,8 @@ def rescaled_window(
     size: int64 [2], of the window.
 
   Returns:
-    float32 [*size, 3], in [0, 255], not rounded; and the rescaled size.
+    float32 [*size, 3], in [0, 255], not rounded; the rescaled size and the
+    offset.
   """
 
   def from_jpeg():
@@ -159,14 +161,33 @@ def rescaled_window(
       channels=3,
       dct_method="INTEGER_ACCURATE",
     )
-    return resample(part, start, source, full, offset, size), full
+    window = resample(part, start, source, full, offset, size)
+    return window, full, offset
 
   def from_other():
     image = _decode_other(encoded)
     full, offset = place(tf.shape(image, tf.int64)[:2])
-    return resample_decoded(image, full, offset, size), full
+    return resample_decoded(image, full, offset, size), full, offset
 
   return tf.cond(tf.io.is_jpeg(encoded), from_jpeg, from_other)
+
+
+class Crop(NamedTuple):
+  """A training crop, and where it lies in the image.
+
+  Attributes:
+    image: uint8 [crop_size, crop_size, 3].
+    full: int64 [2], height and width of the rescaled image, pixels.
+    offset: int64 [2], top and left of the crop in it.
+    mirrored: bool; the crop was mirrored after it was taken.
+    capped: bool; the image was center-cropped to MAX_ASPECT times S.
+  """
+
+  image: tf.Tensor
+  full: tf.Tensor
+  offset: tf.Tensor
+  mirrored: tf.Tensor
+  capped: tf.Tensor
 
 
 def random_crop(
@@ -176,7 +197,7 @@ def random_crop(
   train_scale: tuple[int, int],
   crop_size: int,
   flip: bool = True,
-) -> tuple[tf.Tensor, tf.Tensor]:
+) -> Crop:
   """The training crop of one image: S, position and flip at random (3.1).
 
   Args:
@@ -185,9 +206,6 @@ def random_crop(
     train_scale: the least and the greatest S; drawn from the integers between.
     crop_size: side of the crop, pixels; at most the least S.
     flip: whether one image in two is mirrored.
-
-  Returns:
-    uint8 [crop_size, crop_size, 3], and whether the image was capped (bool).
   """
   draws = tf.random.stateless_uniform([4], key, dtype=tf.float64, alg="philox")
   least, greatest = train_scale
@@ -199,11 +217,56 @@ def random_crop(
     offset, used = capped_window(full)
     return full, offset + _integer_below(draws[1:3], used - size + 1)
 
-  crop, full = rescaled_window(encoded, place, size)
+  crop, full, offset = rescaled_window(encoded, place, size)
+  mirrored = tf.constant(False)
   if flip:
-    crop = tf.cond(draws[3] < 0.5, lambda: mirror(crop), lambda: crop)
+    mirrored = draws[3] < 0.5
+    crop = tf.cond(mirrored, lambda: mirror(crop), lambda: crop)
   crop = tf.ensure_shape(to_uint8(crop), [crop_size, crop_size, 3])
-  return crop, is_capped(full)
+  return Crop(crop, full, offset, mirrored, is_capped(full))
+
+
+def box_target(
+  boxes: tf.Tensor,
+  *,
+  full: tf.Tensor,
+  offset: tf.Tensor,
+  mirrored: tf.Tensor | bool,
+  crop_size: int,
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """What a crop's box regression is to predict (App. A).
+
+  Args:
+    boxes: float32 [n, 4], n >= 1, as in the records.
+    full, offset, mirrored: as in `Crop`.
+    crop_size: side of the crop, pixels.
+
+  Returns:
+    float32 [4]: cx, cy, w, h of the box that has the largest area in the crop,
+      of equal ones the first; not clipped to the crop, in fractions of its
+      side, relative to its center.
+    float32 scalar: 1, or 0 where the crop shows too little of the box: less
+      than half of it, and not half of the crop either.
+  """
+  full, offset = (tf.cast(v[::-1], tf.float64) for v in (full, offset))
+  side = tf.constant(crop_size, tf.float64)
+  edges = tf.cast(boxes, tf.float64) * tf.tile(full, [2])
+  # To 1/1024 pixel: equal areas shall be equal whatever float32 rounded.
+  edges = tf.round(edges * 1024) / 1024
+  low, high = edges[:, :2] - offset, edges[:, 2:] - offset
+  shown = tf.reduce_prod(
+    tf.clip_by_value(high, 0.0, side) - tf.clip_by_value(low, 0.0, side), 1
+  )
+  chosen = tf.math.top_k(shown).indices[0]  # Of equal ones the first.
+  low, high, shown = low[chosen], high[chosen], shown[chosen]
+  # Not in the paper: OverFeat leaves out windows with less than half of the
+  # object; at S = 384 an object may be larger than the crop.
+  area = tf.reduce_prod(high - low)
+  weight = shown >= 0.5 * tf.minimum(area, side**2)
+  center = (low + high - side) / 2
+  center *= tf.where(mirrored, tf.constant([-1.0, 1.0], side.dtype), 1.0)
+  box = tf.concat([center, high - low], 0) / side
+  return tf.cast(box, tf.float32), tf.cast(weight, tf.float32)
 
 
 def _integer_below(draw: tf.Tensor, bound: int | tf.Tensor) -> tf.Tensor:

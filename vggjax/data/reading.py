@@ -2,13 +2,13 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
 
 from vggjax.data import preprocess
-from vggjax.data.records import Source
+from vggjax.data.records import Record, Source
 from vggjax.errors import InputError
 
 
@@ -41,6 +41,24 @@ def select(source: Source, wanted: np.ndarray) -> tf.data.Dataset:
     return parallel_map(indices, source.read)
   table = tf.constant(wanted)
   return source.stream().filter(lambda record: table[record["index"]])
+
+
+def each(
+  source: Source, function: Callable[[Record], tf.Tensor]
+) -> Iterator[np.ndarray]:
+  """What a function of TensorFlow gives of each record, in index order.
+
+  Raises:
+    InputError: if a record cannot be read.
+  """
+  done = 0
+  try:
+    for value in source.stream().map(function).as_numpy_iterator():
+      yield value
+      done += 1
+  except tf.errors.OpError as error:
+    failed = source.stream().skip(done).take(1)
+    raise name_unreadable(source, failed, error) from error
 
 
 def check_shares(
@@ -91,7 +109,7 @@ def name_unreadable(
 def _one_line(error: Exception) -> str:
   """The first line of TensorFlow's message less the names of its nodes."""
   noise = (
-    r"\{\{.*?\}\}|\[Op:.*?\]| name: *$|"
+    r"\{\{.*?\}\}|\[Op:.*?\]| name: *$|\bInputError: |"
     r"Error in user-defined .* Iterator::\S+: "
   )
   text = re.sub(noise, "", str(error))

@@ -19,6 +19,9 @@ from vggjax.errors import InputError
 #   index: int64, the position in the order that this dataset is read in.
 #   key: int64, the same for an example in whatever order it is read: its index
 #     when there is random access, else the hash of its id.
+#   boxes: float32 [n, 4], n >= 1, of a source with boxes only: the boxes of the
+#     image's own class, the largest area first; left, top, right, bottom, the
+#     outer edges as fractions of the image's width and height.
 Record = dict[str, tf.Tensor]
 
 
@@ -34,6 +37,9 @@ class Source(abc.ABC):
     is_imagenet: whether these are the ILSVRC-2012 images, whose statistics
       the paper gives.
     skipped: ids of the unreadable images that were left out.
+    with_boxes: whether its records have boxes (App. A).
+    without_boxes: how many images were left out as they have no box of their
+      class.
   """
 
   random_access: ClassVar[bool]
@@ -43,6 +49,8 @@ class Source(abc.ABC):
   class_names: tuple[str, ...]
   is_imagenet: bool
   skipped: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
+  with_boxes: bool = dataclasses.field(default=False, kw_only=True)
+  without_boxes: int = dataclasses.field(default=0, kw_only=True)
 
   @property
   @abc.abstractmethod
@@ -74,9 +82,46 @@ class Source(abc.ABC):
     ids = self._all_ids()
     return list(ids) if indices is None else [ids[i] for i in indices]
 
+  def true_boxes(self) -> list[np.ndarray]:
+    """The boxes of all N examples, by one pass that decodes no pixels.
+
+    Returns:
+      float32 [n, 4] for each, as in the records.
+
+    Raises:
+      ValueError: if the source is one without boxes.
+      InputError: if a box covers nothing of its image.
+    """
+    if not self.with_boxes:
+      raise ValueError(f"{self.spec}: opened without boxes")
+    return list(self._true_boxes)
+
+  @functools.cached_property
+  def _true_boxes(self) -> list[np.ndarray]:
+    from vggjax.data.reading import each  # It imports this module.
+
+    return list(each(self, lambda record: record["boxes"]))
+
+  def sizes(self) -> np.ndarray:
+    """Heights and widths of all N images, pixels, int32 [N, 2], likewise."""
+    return self._sizes.copy()
+
+  @functools.cached_property
+  def _sizes(self) -> np.ndarray:
+    from vggjax.data.boxes import size_of_file
+    from vggjax.data.reading import each
+
+    def size(record):
+      return size_of_file(record["bytes"], record["id"])
+
+    return np.array(list(each(self, size)), np.int32).reshape(-1, 2)
+
   @functools.cached_property
   def fingerprint(self) -> str:
-    """sha256, hex, of the ids and sizes, or of a tfds name and version."""
+    """sha256, hex, of the ids and sizes, or of a tfds name and version.
+
+    With boxes also of these, or of the word.
+    """
     content = "\n".join((self._content(), *self.skipped))
     return hashlib.sha256(content.encode()).hexdigest()
 

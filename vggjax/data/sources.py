@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from vggjax.data.boxes import EdgeTable, boxes_in_file
+from vggjax.data.folder_boxes import read_boxes
 from vggjax.data.folders import list_folder
+from vggjax.data.listing import Listing
 from vggjax.data.records import (
   RandomAccessSource,
   Record,
@@ -33,6 +36,8 @@ def open_source(
   class_list: str = "",
   on_error: str = "raise",
   cache_dir: str | os.PathLike | None = None,
+  with_boxes: bool = False,
+  boxes: str = "",
 ) -> Source:
   """Open one split of a data set.
 
@@ -50,6 +55,12 @@ def open_source(
       all are decoded once (the result is cached), and the unreadable ones are
       left out and named in the source's `skipped`.
     cache_dir: where that result is kept; None: as in `cache.cache_path`.
+    with_boxes: whether the records have bounding boxes (App. A); images that
+      have none of their class are left out and counted in `without_boxes`. A
+      tfds data set needs a feature `objects`, and is read once to count (the
+      result is cached).
+    boxes: of a folder with them: relative to it, a CSV file or a folder of XML
+      files; "": the places that `folder_boxes.read_boxes` lists.
 
   Raises:
     InputError: if the data set, the split or an option is not as it should be.
@@ -57,11 +68,16 @@ def open_source(
   if on_error not in ("raise", "skip"):
     raise InputError(f"on_error {on_error!r}: must be raise or skip")
   if spec.startswith(_FOLDER):
-    source = _open_folder(spec, split, seed, labels_csv, class_list)
-  elif labels_csv or class_list:
-    raise InputError(f"{spec}: labels_csv and class_list need a folder:PATH")
+    root, listing = _list_folder(spec, split, seed, labels_csv, class_list)
+    source = _folder_source(spec, split, root, listing, with_boxes, boxes)
+  elif labels_csv or class_list or boxes:
+    raise InputError(
+      f"{spec}: labels_csv, class_list and boxes need a folder:PATH"
+    )
   else:
-    source = open_tfds(spec, split, data_dir)
+    source = open_tfds(
+      spec, split, data_dir, with_boxes=with_boxes, cache_dir=cache_dir
+    )
   if on_error == "skip":
     source = leave_out_unreadable(source, cache_dir)
   check_not_empty(source.num_examples, spec, split)
@@ -76,11 +92,13 @@ class FolderSource(RandomAccessSource):
     root: the folder.
     paths: relative to it; they are the ids.
     label_array: int32 [N].
+    edges: the boxes of the N images; None without boxes.
   """
 
   root: Path
   paths: tuple[str, ...]
   label_array: np.ndarray
+  edges: EdgeTable | None = dataclasses.field(default=None, kw_only=True)
 
   @property
   def num_examples(self) -> int:
@@ -97,22 +115,35 @@ class FolderSource(RandomAccessSource):
     with tf.init_scope():  # Made once, outside of any graph.
       return tf.constant(self.paths), tf.constant(self.label_array)
 
+  @functools.cached_property
+  def _edge_tensors(self) -> tuple[tf.Tensor, tf.Tensor]:
+    with tf.init_scope():
+      return tf.constant(self.edges.edges), tf.constant(self.edges.offsets)
+
   def read(self, index: tf.Tensor) -> Record:
     paths, labels = self._tensors
     path = paths[index]
-    return {
+    record = {
       "bytes": tf.io.read_file(tf.strings.join([f"{self.root}/", path])),
       "label": labels[index],
       "id": path,
       "index": index,
       "key": index,
     }
+    if self.with_boxes:
+      edges, offsets = self._edge_tensors
+      mine = edges[offsets[index] : offsets[index + 1]]
+      record["boxes"] = boxes_in_file(mine, record["bytes"], path)
+    return record
 
   def _content(self) -> str:
     sizes = (os.stat(self.root / path).st_size for path in self.paths)
-    return "\n".join(
+    lines = [
       f"{path}\t{size}" for path, size in zip(self.paths, sizes, strict=True)
-    )
+    ]
+    if self.with_boxes:
+      lines.append(f"boxes\t{self.edges.digest()}")
+    return "\n".join(lines)
 
   def without(self, positions: Sequence[int]) -> "FolderSource":
     left_out = set(positions)
@@ -121,27 +152,47 @@ class FolderSource(RandomAccessSource):
       self,
       paths=tuple(self.paths[i] for i in keep),
       label_array=self.label_array[keep],
+      edges=self.edges.take(keep) if self.with_boxes else None,
       skipped=tuple(self.ids(sorted(left_out))),
     )
 
 
-def _open_folder(
+def _list_folder(
   spec: str, split: str, seed: int, labels_csv: str, class_list: str
-) -> FolderSource:
+) -> tuple[Path, Listing]:
   root = Path(os.path.abspath(Path(spec.removeprefix(_FOLDER)).expanduser()))
   listing = list_folder(
     root, split, seed=seed, labels_csv=labels_csv, class_list=class_list
   )
   check_not_empty(len(listing.images), spec, split)
+  return root, listing
+
+
+def _folder_source(
+  spec: str,
+  split: str,
+  root: Path,
+  listing: Listing,
+  with_boxes: bool,
+  boxes: str,
+) -> FolderSource:
+  images, edges = listing.images, None
+  if with_boxes:
+    rows = read_boxes(root, split, listing, boxes)
+    images = [image for image, row in zip(images, rows, strict=True) if row]
+    edges = EdgeTable.of([row for row in rows if row])
   label_of = {name: i for i, name in enumerate(listing.class_names)}
   label_of[None] = -1
-  labels = [label_of[name] for _, name in listing.images]
+  labels = [label_of[name] for _, name in images]
   return FolderSource(
     spec,
     split,
     listing.class_names,
     listing.is_imagenet,
     root,
-    tuple(path for path, _ in listing.images),
+    tuple(path for path, _ in images),
     np.array(labels, np.int32),
+    with_boxes=with_boxes,
+    without_boxes=len(listing.images) - len(images),
+    edges=edges,
   )

@@ -15,35 +15,50 @@ from vggjax.data.records import (
   Source,
   StreamSource,
 )
+from vggjax.data.tfds_boxes import check_objects, own_boxes, without_own_boxes
 from vggjax.data.tfds_builder import prepared_builder, resolve_split
 
 # Features that name the image; the first one found is the id.
 _ID_FEATURES = ("file_name", "filename", "image/filename")
+_IMAGENET = ("imagenet2012", "ilsvrc2012_loc")
 
 
 def open_tfds(
-  spec: str, split: str, data_dir: str | os.PathLike | None
+  spec: str,
+  split: str,
+  data_dir: str | os.PathLike | None,
+  *,
+  with_boxes: bool = False,
+  cache_dir: str | os.PathLike | None = None,
 ) -> Source:
   """Open a split of a tfds data set; prepare the data set if it is missing.
 
+  The arguments are those of `sources.open_source`.
+
   Raises:
     InputError: if there is no such data set or split, if its files cannot be
-      had, or if it has no features image and label.
+      had, or if it lacks a feature.
   """
   builder = prepared_builder(spec, data_dir)
   tfds_split = resolve_split(spec, split, builder)
   random_access = builder.info.file_format in (
     tfds.core.FileFormat.with_random_access()
   )
-  return (TfdsRandomAccess if random_access else TfdsStream)(
+  if with_boxes:
+    check_objects(spec, builder.info.features)
+  source = (TfdsRandomAccess if random_access else TfdsStream)(
     spec,
     split,
     tuple(builder.info.features["label"].names),
-    builder.name == "imagenet2012",
+    builder.name in _IMAGENET,
     builder,
     tfds_split,
     next((name for name in _ID_FEATURES if name in builder.info.features), ""),
+    with_boxes=with_boxes,
   )
+  if with_boxes and (positions := without_own_boxes(source, cache_dir)):
+    source = source.only_with_boxes(positions)
+  return source
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,7 +76,11 @@ class _TfdsSource(Source):
   id_feature: str
 
   def _content(self) -> str:
-    return f"{self.builder.info.full_name}\n{self.tfds_split}"
+    content = f"{self.builder.info.full_name}\n{self.tfds_split}"
+    if self.with_boxes:
+      # The number, as the archive of an own data set may be a part.
+      content += f"\nboxes of {self._num_prepared}"
+    return content
 
   @property
   def _num_prepared(self) -> int:
@@ -113,6 +132,15 @@ class TfdsRandomAccess(_TfdsSource, RandomAccessSource):
     names = {"image": tf.string, "label": tf.int64}
     if self.id_feature:
       names[self.id_feature] = tf.string
+    parsed = {n: tf.io.FixedLenFeature([], dtype) for n, dtype in names.items()}
+    if self.with_boxes:
+      for name, shape, dtype in (
+        ("objects/bbox", [4], tf.float32),
+        ("objects/label", [], tf.int64),
+      ):
+        parsed[name] = tf.io.FixedLenSequenceFeature(
+          shape, dtype, allow_missing=True
+        )
     example = tf.io.parse_single_example(
       tf.ensure_shape(
         tf.numpy_function(
@@ -120,28 +148,44 @@ class TfdsRandomAccess(_TfdsSource, RandomAccessSource):
         ),
         [],
       ),
-      {n: tf.io.FixedLenFeature([], dtype) for n, dtype in names.items()},
+      parsed,
     )
     if self.id_feature:
       name = example[self.id_feature]
     else:
       number = tf.strings.as_string(position)
       name = tf.strings.join([f"{self.tfds_split}/", number])
-    return {
+    record = {
       "bytes": example["image"],
       "label": tf.cast(example["label"], tf.int32),
       "id": name,
       "index": index,
       "key": index,
     }
+    if self.with_boxes:
+      record["boxes"] = own_boxes(
+        example["objects/bbox"],
+        example["objects/label"],
+        example["label"],
+        name,
+      )
+    return record
 
   def without(self, positions: Sequence[int]) -> "TfdsRandomAccess":
     left_out = sorted(set(positions))
     return dataclasses.replace(
-      self,
-      kept=np.delete(np.arange(self.num_examples), left_out),
-      skipped=tuple(self.ids(left_out)),
+      self, kept=self._less(left_out), skipped=tuple(self.ids(left_out))
     )
+
+  def only_with_boxes(self, positions: Sequence[int]) -> "TfdsRandomAccess":
+    """The same source less these indices, which have no box."""
+    return dataclasses.replace(
+      self, kept=self._less(positions), without_boxes=len(positions)
+    )
+
+  def _less(self, positions: Sequence[int]) -> np.ndarray:
+    kept = np.arange(self._num_prepared) if self.kept is None else self.kept
+    return np.delete(kept, positions)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -150,7 +194,7 @@ class TfdsStream(_TfdsSource, StreamSource):
 
   @property
   def num_examples(self) -> int:
-    return self._num_prepared - len(self.skipped)
+    return self._num_prepared - self.without_boxes - len(self.skipped)
 
   def stream(self) -> tf.data.Dataset:
     return self._read(tfds.ReadConfig(interleave_cycle_length=1), False)
@@ -173,6 +217,8 @@ class TfdsStream(_TfdsSource, StreamSource):
     features = {"image": True, "label": True}
     if self.id_feature:
       features[self.id_feature] = True
+    if self.with_boxes:
+      features["objects"] = {"bbox": True, "label": True}
     examples = self.builder.as_dataset(
       self.tfds_split,
       shuffle_files=shuffle_files,
@@ -181,15 +227,26 @@ class TfdsStream(_TfdsSource, StreamSource):
         features, decoders={"image": tfds.decode.SkipDecoding()}
       ),
     )
-    id_name = self.id_feature or "tfds_id"
-    records = examples.map(
-      lambda example: {
+
+    def to_record(example):
+      record = {
         "bytes": example["image"],
         "label": tf.cast(example["label"], tf.int32),
-        "id": example[id_name],
+        "id": example[self.id_feature or "tfds_id"],
         "key": tf.strings.to_hash_bucket_fast(example["tfds_id"], 2**62),
       }
-    )
+      if self.with_boxes:
+        record["boxes"] = own_boxes(
+          example["objects"]["bbox"],
+          example["objects"]["label"],
+          example["label"],
+          record["id"],
+        )
+      return record
+
+    records = examples.map(to_record)
+    if self.without_boxes:
+      records = records.filter(lambda record: tf.shape(record["boxes"])[0] > 0)
     if self.skipped:
       skipped = tf.constant(self.skipped)
       records = records.filter(
@@ -199,6 +256,10 @@ class TfdsStream(_TfdsSource, StreamSource):
     return records.enumerate().map(
       lambda position, record: {**record, "index": position}
     )
+
+  def only_with_boxes(self, positions: Sequence[int]) -> "TfdsStream":
+    """The same source less these indices, which have no box."""
+    return dataclasses.replace(self, without_boxes=len(positions))
 
   def without(self, positions: Sequence[int]) -> "TfdsStream":
     return dataclasses.replace(

@@ -75,6 +75,8 @@ def train_batches(
       image: uint8 [b, crop_size, crop_size, 3] RGB.
       shift: float32 [b, 3], in 0-255.
       label: int32 [b].
+      box: float32 [b, 4], box_weight: float32 [b], of a source with boxes:
+        as of `preprocess.box_target`.
 
   Raises:
     InputError: if an argument does not fit the others; while iterating, if an
@@ -181,7 +183,7 @@ def _crop(plan: Plan, records: tf.data.Dataset) -> Iterator[Batch]:
 
   def example(epoch, record):
     key = preprocess.example_key(plan.seed, epoch, record["key"])
-    image, capped = preprocess.random_crop(
+    crop = preprocess.random_crop(
       record["bytes"],
       key,
       train_scale=plan.train_scale,
@@ -191,8 +193,21 @@ def _crop(plan: Plan, records: tf.data.Dataset) -> Iterator[Batch]:
     shift = tf.zeros([3])
     if matrix is not None:
       shift = preprocess.color_shift(key, matrix)
-    label = record["label"]
-    return {"image": image, "shift": shift, "label": label, "capped": capped}
+    found = {
+      "image": crop.image,
+      "shift": shift,
+      "label": record["label"],
+      "capped": crop.capped,
+    }
+    if plan.source.with_boxes:
+      found["box"], found["box_weight"] = preprocess.box_target(
+        record["boxes"],
+        full=crop.full,
+        offset=crop.offset,
+        mirrored=crop.mirrored,
+        crop_size=plan.crop_size,
+      )
+    return found
 
   batches = parallel_map(records, example).batch(
     plan.share, drop_remainder=True

@@ -7,7 +7,7 @@ no image waits long; the padding has no effect on the results.
 import collections
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -54,6 +54,8 @@ class Buckets:
     padded_shape: from an image's (h, w) to its batch's (H, W), each at least
       as large, e.g. `pad_long_side`.
     pixels: computed for an image of a padded shape (H, W).
+    trim: from an image's row of the result and its (h, w) to what is kept of
+      it; None: the row.
     batch_size: images at once over all devices; 0: by their `pixels`.
     devices: to run on; None: all.
     precision: of matrix products, "highest", "high" or "default".
@@ -69,6 +71,7 @@ class Buckets:
     *,
     padded_shape: Callable[[Shape], Shape],
     pixels: Callable[[Shape], int] = math.prod,
+    trim: Callable[[np.ndarray, Shape], np.ndarray] | None = None,
     batch_size: int = 0,
     devices: list[jax.Device] | None = None,
     precision: str = "highest",
@@ -83,6 +86,9 @@ class Buckets:
     self._params = parallel.replicate(params, self._devices)
     self._padded_shape = padded_shape
     self._pixels = pixels
+    # Not where crops are cut from the padded images.
+    self.computes_padding = pixels is math.prod
+    self._trim = trim or (lambda row, shape: row)
     self._batch_size = batch_size
     self._precision = precision
     self.work = Work()
@@ -92,6 +98,7 @@ class Buckets:
     stream: Iterable[tuple[int, Sequence[np.ndarray]]],
     rows: Sequence[Rows],
     *,
+    extras: Mapping[str, np.ndarray] | None = None,
     progress: bool = False,
   ) -> None:
     """Computes the function for each image at each scale.
@@ -101,6 +108,7 @@ class Buckets:
         uint8 [h, w, 3].
       rows: for each scale, where the N results go; images done there are not
         computed again.
+      extras: further entries of the batches, arrays of N rows.
       progress: whether to show a bar.
 
     Raises:
@@ -112,11 +120,16 @@ class Buckets:
 
     def finish(shape):
       members = pending.pop(shape)
-      values = self._run(shape, [image for *_, image in members])
+      indices = [index for _, index, _ in members]
+      values = self._run(
+        shape,
+        [image for *_, image in members],
+        {name: extra[indices] for name, extra in (extras or {}).items()},
+      )
       for scale, target in enumerate(rows):
         places = [i for i, member in enumerate(members) if member[0] == scale]
         if places:
-          target.put([members[i][1] for i in places], values[places])
+          target.put([indices[i] for i in places], [values[i] for i in places])
 
     bar = tqdm.tqdm(
       total=sum(len(target.done) for target in rows),
@@ -146,7 +159,12 @@ class Buckets:
     power_of_two = 1 << (fitting.bit_length() - 1)
     return len(self._devices) * min(MAX_BATCH, power_of_two)
 
-  def _run(self, shape: Shape, images: Sequence[np.ndarray]) -> np.ndarray:
+  def _run(
+    self,
+    shape: Shape,
+    images: Sequence[np.ndarray],
+    extras: dict[str, np.ndarray],
+  ) -> list[np.ndarray]:
     """Computes a batch; a bucket's last is padded to a power of two."""
     devices = len(self._devices)
     needed = -(-len(images) // devices)
@@ -157,6 +175,9 @@ class Buckets:
       # A slot without an image is black; its result is not used.
       "sizes": np.full((slots, 2), min(shape), np.int32),
     }
+    for name, extra in extras.items():
+      batch[name] = np.zeros((slots, *extra.shape[1:]), extra.dtype)
+      batch[name][: len(extra)] = extra
     for slot, image in enumerate(images):
       height, width = image.shape[:2]
       batch["image"][slot, :height, :width] = image
@@ -170,7 +191,10 @@ class Buckets:
       values = self._function(
         self._params, parallel.shard(batch, self._devices)
       )
-    return parallel.unshard(values)[: len(images)]
+    return [
+      self._trim(row, image.shape[:2])
+      for row, image in zip(parallel.unshard(values), images, strict=False)
+    ]
 
 
 def pad_long_side(shape: Shape, granule: int) -> Shape:

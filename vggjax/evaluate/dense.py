@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vggjax import geometry, images
+from vggjax import images
 from vggjax.errors import InputError
 from vggjax.evaluate.buckets import Buckets, pad_long_side
 from vggjax.evaluate.rows import Rows
@@ -143,8 +143,7 @@ def dense_buckets(
 
   def posteriors(params, x, sizes):
     scores, _ = model.apply({"params": params}, x, sizes)
-    sides = geometry.score_map_side(sizes, model.crop_size, model.pool)
-    return pool_scores(scores, sides, spatial)
+    return pool_scores(scores, model.score_map_sides(sizes), spatial)
 
   return whole_image_buckets(
     posteriors, model, params, mean=mean, mirror=mirror, **options
@@ -188,8 +187,13 @@ def whole_image_buckets(
       result = (result[: len(result) // 2] + result[len(result) // 2 :]) / 2
     return result.astype(jnp.float32)
 
-  pad = functools.partial(pad_long_side, granule=model.crop_size // 4)
+  pad = pad_whole_images(model)
   return Buckets(compute, params, padded_shape=pad, **options)
+
+
+def pad_whole_images(model: VGG) -> Callable:
+  """The padded shapes of whole images, see `Buckets`."""
+  return functools.partial(pad_long_side, granule=model.crop_size // 4)
 
 
 def check_has_scores(model: VGG) -> None:

@@ -1,6 +1,8 @@
 """Results in the making: rows filled in any order, in memory or on disk."""
 
 import json
+import math
+import os
 import shutil
 import tokenize
 from collections.abc import Sequence
@@ -24,12 +26,12 @@ class Rows:
     self.done = np.zeros(num_rows, bool)
     self._values = None
 
-  def put(self, indices: Sequence[int], values: np.ndarray) -> None:
+  def put(self, indices: Sequence[int], values: Sequence[np.ndarray]) -> None:
     """Fills rows.
 
     Args:
       indices: in [0, N).
-      values: [len(indices), ...].
+      values: a row for each index.
 
     Raises:
       RuntimeError: if one of them is filled already.
@@ -39,10 +41,7 @@ class Rows:
         raise RuntimeError(f"index {index} is not in [0, {len(self.done)})")
     if np.any(self.done[indices]) or len(set(indices)) < len(indices):
       raise RuntimeError(f"one of the images {list(indices)} came twice")
-    if self._values is None:
-      shape = len(self.done), *values.shape[1:]
-      self._values = self._create(shape, values.dtype)
-    self._values[indices] = values
+    self._write(indices, values)
     self._note_done(indices)
 
   def values(self) -> np.ndarray:
@@ -66,11 +65,37 @@ class Rows:
       raise RuntimeError("no image ever came")
     return np.flatnonzero(self.done), self._values[self.done]
 
+  def _write(self, indices: Sequence[int], values: Sequence[np.ndarray]):
+    values = np.asarray(values)
+    if self._values is None:
+      shape = len(self.done), *values.shape[1:]
+      self._values = self._create(shape, values.dtype)
+    self._values[indices] = values
+
   def _create(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return np.zeros(shape, dtype)
 
   def _note_done(self, indices: Sequence[int]) -> None:
     self.done[indices] = True
+
+
+class RaggedRows(Rows):
+  """Rows [P, ...], each of its own length P."""
+
+  def values(self) -> list[np.ndarray]:
+    """The rows; raises RuntimeError if one is missing."""
+    return super().values().tolist()
+
+  def filled(self) -> tuple[np.ndarray, list[np.ndarray]]:
+    """As of `Rows`."""
+    indices, values = super().filled()
+    return indices, values.tolist()
+
+  def _write(self, indices: Sequence[int], values: Sequence[np.ndarray]):
+    if self._values is None:
+      self._values = np.empty(len(self.done), object)
+    for index, value in zip(indices, values, strict=True):
+      self._values[index] = value
 
 
 class StoredRows(Rows):
@@ -129,3 +154,59 @@ class StoredRows(Rows):
     return np.lib.format.open_memmap(
       self._folder / name, mode="w+", dtype=dtype, shape=shape
     )
+
+
+class StoredRaggedRows(Rows):
+  """Rows [P, ...], each of its own length P, kept in a folder likewise.
+
+  Args:
+    folder: see `StoredRows`.
+    num_rows: N.
+    row_shape: of a row without P; float32.
+    about: see `StoredRows`.
+  """
+
+  def __init__(
+    self,
+    folder: str | Path,
+    num_rows: int,
+    row_shape: tuple[int, ...],
+    about: dict[str, Any],
+  ):
+    super().__init__(num_rows)
+    self._row_shape = row_shape
+    about = {**about, "row_shape": list(row_shape)}
+    # Where each row begins in the file of all values, and its length.
+    self._spans = StoredRows(folder, num_rows, about)
+    self._file = Path(folder) / "values.bin"
+    self.done = self._spans.done
+
+  def remove(self) -> None:
+    """Deletes the folder."""
+    self._spans.remove()
+
+  def values(self) -> list[np.ndarray]:
+    """The rows, float32 [P, ...] each.
+
+    Raises:
+      RuntimeError: if a row is missing.
+    """
+    spans = self._spans.values()
+    flat = np.fromfile(self._file, np.float32).reshape(-1, *self._row_shape)
+    return [flat[start : start + length] for start, length in spans]
+
+  def _write(self, indices: Sequence[int], values: Sequence[np.ndarray]):
+    row_bytes = 4 * math.prod(self._row_shape)
+    with self._file.open("ab") as file:
+      # What a killed write left is passed over.
+      file.write(bytes(-file.tell() % row_bytes))
+      start = file.tell() // row_bytes
+      np.concatenate(values).astype(np.float32, copy=False).tofile(file)
+      file.flush()
+      os.fsync(file.fileno())
+    lengths = [len(value) for value in values]
+    starts = start + np.cumsum([0, *lengths[:-1]])
+    self._spans.put(indices, np.stack([starts, lengths], axis=1))
+
+  def _note_done(self, indices: Sequence[int]) -> None:
+    pass  # `_spans` has.

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,30 +39,51 @@ class Posteriors:
   about: dict[str, Any]
 
 
-def path_of(workdir: str | Path, split: str, protocol: str, scale: int) -> Path:
+def path_of(
+  workdir: str | Path,
+  split: str,
+  protocol: str,
+  scale: int,
+  folder: str = FOLDER,
+) -> Path:
   """Where an array stands, e.g. runs/D-256/posteriors/test/dense-256.npz."""
   safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in split)
-  return Path(workdir) / FOLDER / safe / f"{protocol}-{scale}.npz"
+  return Path(workdir) / folder / safe / f"{protocol}-{scale}.npz"
 
 
 def save(path: str | Path, item: Posteriors) -> None:
-  """Writes an array; a killed write leaves the older file."""
-  with written_whole(path) as temporary, temporary.open("wb") as file:
-    np.savez(
-      file,
-      posteriors=np.asarray(item.posteriors, np.float32),
-      labels=np.asarray(item.labels, np.int32),
-      ids=np.asarray(item.ids, np.str_),
-      about=np.str_(json.dumps(item.about, sort_keys=True)),
-    )
+  """Writes posteriors; a killed write leaves the older file."""
+  arrays = {
+    "posteriors": np.asarray(item.posteriors, np.float32),
+    "labels": np.asarray(item.labels, np.int32),
+    "ids": np.asarray(item.ids, np.str_),
+  }
+  save_arrays(path, arrays, item.about)
 
 
 def load(path: str | Path, about: dict[str, Any]) -> Posteriors | None:
-  """Reads an array if it is there and was computed as `about` says.
+  """Reads posteriors as `load_arrays` does."""
+  found = load_arrays(path, about, ("posteriors", "labels", "ids"))
+  return found and Posteriors(**found, about=json.loads(json.dumps(about)))
+
+
+def save_arrays(
+  path: str | Path, arrays: dict[str, np.ndarray], about: dict[str, Any]
+) -> None:
+  """Writes arrays, and what they were computed from and how (JSON values)."""
+  with written_whole(path) as temporary, temporary.open("wb") as file:
+    np.savez(file, **arrays, about=np.str_(json.dumps(about, sort_keys=True)))
+
+
+def load_arrays(
+  path: str | Path, about: dict[str, Any], names: Sequence[str]
+) -> dict[str, np.ndarray] | None:
+  """Reads arrays if they are there and were computed as `about` says.
 
   Args:
     path: of the file.
-    about: what it must have been computed from.
+    about: what they must have been computed from.
+    names: of the arrays.
 
   Returns:
     None where the file is missing, unreadable or of something else, so that it
@@ -72,7 +94,7 @@ def load(path: str | Path, about: dict[str, Any]) -> Posteriors | None:
       found = json.loads(str(file["about"]))
       if found != json.loads(json.dumps(about)):
         return None
-      return Posteriors(file["posteriors"], file["labels"], file["ids"], found)
+      return {name: file[name] for name in names}
   except (
     EOFError,
     KeyError,

@@ -1,4 +1,4 @@
-"""Files for the ILSVRC-2012 classification test server (Sect. 4)."""
+"""Files for the ILSVRC-2012 test servers (Sect. 4, App. A)."""
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -33,17 +33,55 @@ def write_submission(
     InputError: if the classes are not ImageNet's, or two file names are equal.
   """
   ilsvrc_ids = _ilsvrc_ids(class_names)
+  best = np.argsort(-np.asarray(posteriors), axis=1, kind="stable")
+  write_lines(path, ids, ilsvrc_ids[best[:, :GUESSES]])
+
+
+def write_box_submission(
+  path: str | Path,
+  classes: np.ndarray,
+  boxes: np.ndarray,
+  ids: Sequence[str],
+  class_names: Sequence[str],
+) -> None:
+  """Writes five classes with a box each of each test image (App. A).
+
+  A line holds five times an ILSVRC2012 ID, xmin, ymin, xmax, ymax: inclusive
+  pixels from 0 on, as in the annotations of the training set.
+
+  Args:
+    path: of the file; a killed write leaves the older one.
+    classes: int [N, 5], the most probable first.
+    boxes: float [N, 5, 4], edges in pixels of the images.
+    ids: the N images' ids; their file names give the order.
+    class_names: see `write_submission`.
+
+  Raises:
+    InputError: as `write_submission` does.
+  """
+  ilsvrc_ids = _ilsvrc_ids(class_names)[classes]
+  # A box keeps at least a pixel.
+  low = np.floor(boxes[..., :2] + 0.5)
+  high = np.maximum(np.floor(boxes[..., 2:] + 0.5), low + 1)
+  pixels = np.concatenate([low, high - 1], axis=-1).astype(int)
+  words = np.concatenate([ilsvrc_ids[..., None], pixels], axis=-1)
+  write_lines(path, ids, words.reshape(len(words), -1))
+
+
+def write_lines(path: str | Path, ids: Sequence[str], words: np.ndarray):
+  """Writes a line of numbers [N, n] an image, in the order of the file names.
+
+  Raises:
+    InputError: if two file names are equal.
+  """
   names = [PurePosixPath(name).stem for name in ids]
   if len(set(names)) < len(names):
     raise InputError("two test images have the same file name")
-  best = np.argsort(-np.asarray(posteriors), axis=1, kind="stable")
-  best = ilsvrc_ids[best[:, :GUESSES]]
-  lines = [
-    " ".join(map(str, best[i])) + "\n"
-    for i in sorted(range(len(names)), key=names.__getitem__)
-  ]
+  order = sorted(range(len(names)), key=names.__getitem__)
   with written_whole(path) as temporary:
-    temporary.write_text("".join(lines))
+    temporary.write_text(
+      "".join(" ".join(map(str, words[i])) + "\n" for i in order)
+    )
 
 
 def _ilsvrc_ids(class_names: Sequence[str]) -> np.ndarray:

@@ -153,7 +153,7 @@ def layer_names(model: vgg.VGG) -> tuple[str, ...]:
 def map_sizes(model: vgg.VGG, layer: str, sizes: jax.Array) -> jax.Array:
   """The valid height and width of a layer's map, int32 [n, 2]."""
   if layer in vgg.FC_LAYERS:
-    return geometry.score_map_side(sizes, model.crop_size, model.pool)
+    return model.score_map_sides(sizes)
   kind, block = re.fullmatch(r"([a-z]+)(\d)(?:_\d)?", layer).groups()
   num_pools = int(block) - (kind != "pool")
   return geometry.pooled_size(sizes, model.pool, num_pools=num_pools)

@@ -1,6 +1,6 @@
 """The layers of the networks as functions of arrays (Sect. 2.1)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -164,6 +164,19 @@ def extract_windows(x: jax.Array, side: int) -> jax.Array:
     for j in range(side)
   ]
   return jnp.concatenate(slices, axis=-1)
+
+
+def interleave(maps: Sequence[jax.Array]) -> jax.Array:
+  """Four maps [N, h, w, C] as one of [N, 2h, 2w, C], by turns (App. A).
+
+  Args:
+    maps: those of the even rows' even and odd columns, then the odd rows'.
+  """
+  images, height, width, channels = maps[0].shape
+  grid = jnp.stack(maps).reshape(2, 2, images, height, width, channels)
+  return grid.transpose(2, 3, 0, 4, 1, 5).reshape(
+    images, 2 * height, 2 * width, channels
+  )
 
 
 INITIALIZERS = {

@@ -1,6 +1,8 @@
 """The networks of Table 1, always fully convolutional (Sect. 2, 3.2)."""
 
 import dataclasses
+import itertools
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -93,6 +95,8 @@ class VGG(nn.Module):
     crop_size: the training crop's side in pixels; fc6 is crop_size / 32 wide.
     pool: "ceil" or "floor".
     lrn: "krizhevsky" or "caffe"; only A-LRN has such a layer.
+    pool5_offsets: 2: outside of training pool5 begins at 0 and at 1 along each
+      side, and the four score maps are interleaved (App. A); 1: only at 0.
     dropout_rate: of fc6 and fc7, in training.
     initializer: "normal" or "glorot".
     init_std: the standard deviation of "normal".
@@ -105,6 +109,7 @@ class VGG(nn.Module):
   crop_size: int = 224
   pool: str = "ceil"
   lrn: str = "krizhevsky"
+  pool5_offsets: int = 1
   dropout_rate: float = 0.5
   initializer: str = "normal"
   init_std: float = 0.01
@@ -143,6 +148,7 @@ class VGG(nn.Module):
     outputs = {}
     x = layers.zero_outside(x.astype(self.dtype), sizes)
     for layer in block_layers(self.network):
+      before, sizes_before = x, sizes
       if layer.kind == "conv":
         x = nn.relu(self._conv(layer)(x))
       elif layer.kind == "lrn":
@@ -155,19 +161,18 @@ class VGG(nn.Module):
 
     if not self.num_outputs:
       return None, outputs
-    window = self.crop_size // 32
-    if sizes is not None:
-      sizes = sizes - window + 1
-    for name, side in (("fc6", window), ("fc7", 1)):
-      x = nn.relu(self._dense(name, side, self._channels(FC_CHANNELS))(x))
-      x = outputs[name] = layers.zero_outside(x, sizes)
-      if train and self.dropout_rate > 0:
-        key = self.make_rng("dropout")
-        x = layers.dropout(x, self.dropout_rate, key, positions)
-    scores = layers.zero_outside(
-      self._dense("fc8", 1, self.num_outputs)(x), sizes
+    classify = self._fc_layers(train, positions)
+    if self.pool5_offsets == 1 or train:
+      outputs |= classify(x, sizes)
+    else:
+      outputs |= self._interleaved(classify, before, sizes_before)
+    return outputs.pop("fc8").astype(self.param_dtype), outputs
+
+  def score_map_sides(self, sizes: int | jax.Array) -> int | jax.Array:
+    """Positions along the sides of images, see `geometry.score_map_side`."""
+    return geometry.score_map_side(
+      sizes, self.crop_size, self.pool, self.pool5_offsets
     )
-    return scores.astype(self.param_dtype), outputs
 
   @property
   def param_dtype(self) -> jnp.dtype:
@@ -188,6 +193,56 @@ class VGG(nn.Module):
       kernel_init=layers.kernel_initializer(self.initializer, self.init_std),
       name=layer.name,
     )
+
+  def _fc_layers(self, train: bool, positions: jax.Array | None) -> Callable:
+    """fc6 to fc8 by name, as a function of pool5 and its valid sizes."""
+    window = self.crop_size // 32
+    hidden = {
+      "fc6": self._dense("fc6", window, self._channels(FC_CHANNELS)),
+      "fc7": self._dense("fc7", 1, self._channels(FC_CHANNELS)),
+    }
+    fc8 = self._dense("fc8", 1, self.num_outputs)
+
+    def classify(x, sizes):
+      if sizes is not None:
+        sizes = sizes - window + 1
+      outputs = {}
+      for name, layer in hidden.items():
+        x = outputs[name] = layers.zero_outside(nn.relu(layer(x)), sizes)
+        if train and self.dropout_rate > 0:
+          key = self.make_rng("dropout")
+          x = layers.dropout(x, self.dropout_rate, key, positions)
+      return {**outputs, "fc8": layers.zero_outside(fc8(x), sizes)}
+
+    return classify
+
+  def _interleaved(
+    self, classify: Callable, x: jax.Array, sizes: jax.Array | None
+  ) -> dict[str, jax.Array]:
+    """What `classify` makes of all offsets of pool5, by turns (App. A)."""
+    if sizes is None:
+      sizes = jnp.tile(jnp.array(x.shape[1:3]), (len(x), 1))
+    rows, columns = (
+      geometry.pooled_size(side, self.pool, num_pools=1)
+      for side in x.shape[1:3]
+    )
+    parts = []
+    for top, left in itertools.product(range(self.pool5_offsets), repeat=2):
+      pooled = layers.max_pool(x[:, top:, left:], self.pool)
+      missing = rows - pooled.shape[1], columns - pooled.shape[2]
+      pooled = jnp.pad(pooled, ((0, 0), *((0, n) for n in missing), (0, 0)))
+      valid = geometry.pooled_size(
+        sizes - jnp.array([top, left]), self.pool, num_pools=1
+      )
+      parts.append(classify(layers.zero_outside(pooled, valid), valid))
+    # Before pool5 the image is a sixteenth as large.
+    sides = [self.score_map_sides(16 * side) for side in x.shape[1:3]]
+    return {
+      name: layers.interleave([part[name] for part in parts])[
+        :, : sides[0], : sides[1]
+      ]
+      for name in FC_LAYERS
+    }
 
   def _dense(self, name: str, window: int, features: int) -> nn.Module:
     return layers.WindowDense(
@@ -225,6 +280,7 @@ def create_model(
   pool: str = "ceil",
   dtype: jnp.dtype = jnp.float32,
   lrn: str = "krizhevsky",
+  pool5_offsets: int = 1,
   dropout_rate: float = 0.5,
   initializer: str = "normal",
   init_std: float = 0.01,
@@ -241,6 +297,8 @@ def create_model(
     dtype: of the computation: float32, bfloat16 or float64 (which needs
       jax_enable_x64 and has float64 parameters; the others float32).
     lrn: "krizhevsky" or "caffe", the constants of A-LRN's normalization.
+    pool5_offsets: 2: OverFeat's finer score maps, with a position every 16
+      pixels instead of 32, in all but training (App. A); 1: none.
     dropout_rate: of fc6 and fc7 in training, in [0, 1).
     initializer: "normal" (N(0, init_std^2)) or "glorot".
     init_std: the standard deviation of "normal", above 0.
@@ -276,6 +334,7 @@ def create_model(
       crop_size >= 32 and crop_size % 32 == 0,
       "a multiple of 32",
     ),
+    "pool5_offsets": (pool5_offsets, pool5_offsets in (1, 2), "1 or 2"),
     "dropout_rate": (dropout_rate, 0 <= dropout_rate < 1, "in [0, 1)"),
     "init_std": (init_std, init_std > 0, "above 0"),
   }
@@ -289,6 +348,7 @@ def create_model(
     crop_size=crop_size,
     pool=pool,
     lrn=lrn,
+    pool5_offsets=pool5_offsets,
     dropout_rate=dropout_rate,
     initializer=initializer,
     init_std=init_std,

@@ -13,11 +13,15 @@ from vggjax import config as configuration
 from vggjax.evaluate import dense, store, submission
 from vggjax.files import written_whole
 from vggjax.tasks import run
+from vggjax.tasks.locate import evaluate_boxes
 from vggjax.tasks.posteriors import Network, get_posteriors, load_network
 
 
 def evaluate(config: ConfigDict, workdir: Path) -> None:
   """Measures the errors of the workdir's network; prints and writes them."""
+  if config.objective != "classes":
+    evaluate_boxes(config, workdir)
+    return
   network = load_network(config, workdir)
   source = run.open_split(config, config.split)
   scales = configuration.default_test_scales(config)

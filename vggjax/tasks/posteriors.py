@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from vggjax import checkpoint, parallel
 from vggjax.evaluate import dense, fusion, multicrop, store
 from vggjax.evaluate.buckets import Buckets
-from vggjax.evaluate.rows import StoredRows
+from vggjax.evaluate.rows import Rows, StoredRows
 from vggjax.models import vgg
 from vggjax.tasks import run
 from vggjax.weights.weights import Weights
@@ -54,7 +54,7 @@ def network_of_weights(
   """The network of weights; its posteriors are stored below the folder.
 
   Args:
-    config: its `dtype` counts.
+    config: its `dtype` and `pool5_offsets` count.
     weights: from `load_weights`.
     folder: of all such posteriors.
   """
@@ -65,9 +65,12 @@ def network_of_weights(
     "mean": list(weights.mean),
     "class_names": list(weights.class_names),
     "num_outputs": weights.num_outputs,
+    "objective": weights.objective,
   }
   workdir = folder / f"{weights.network}-{params_hash[:12]}"
-  model = weights.create_model(dtype=jnp.dtype(config.dtype))
+  model = weights.create_model(
+    dtype=jnp.dtype(config.dtype), pool5_offsets=config.pool5_offsets
+  )
   return Network(workdir, model, weights.params, card, params_hash)
 
 
@@ -156,6 +159,9 @@ def identity(
     about["mirror"] = config.test_mirror
   if part == "dense":
     about["spatial"] = config.spatial
+    # Left out where it is as in the paper.
+    if network.model.pool5_offsets > 1:
+      about["pool5_offsets"] = network.model.pool5_offsets
   return about
 
 
@@ -172,7 +178,8 @@ def _get_part(config, network, source, part, scales):
       )
       for q in missing
     }
-    compute(config, network, source, part, rows)
+    buckets = make_buckets(config, network, part)
+    compute(config, f"{network.workdir}: {part}", buckets, source, rows)
     ids, labels = np.array(source.ids()), source.labels()
     for q in missing:
       # A copy: the file of the rows goes.
@@ -185,31 +192,41 @@ def _get_part(config, network, source, part, scales):
 
 def compute(
   config: ConfigDict,
-  network: Network,
+  what: str,
+  buckets: Buckets,
   source: Any,
-  part: str,
-  rows: dict[int, StoredRows],
+  rows: dict[int, Rows],
+  extras: dict[str, np.ndarray] | None = None,
 ) -> None:
-  """Fills each scale's rows; an image is decoded once for all of them."""
+  """Fills each scale's rows; an image is decoded once for all of them.
+
+  Args:
+    config: its `progress` counts.
+    what: the name of what is computed, for people.
+    buckets: see `Buckets.map`.
+    source: the split.
+    rows: by scale.
+    extras: see `Buckets.map`.
+  """
   from vggjax.data import pipeline
 
   done = np.array([row.done for row in rows.values()])
   if done.any():
     run.note(
-      f"{network.workdir}: {part} goes on after {int(done.sum())} of "
+      f"{what} goes on after {int(done.sum())} of "
       f"{done.size} images at Q = {', '.join(map(str, rows))}"
     )
-  buckets = make_buckets(config, network, part)
   examples = pipeline.rescaled_images(
     source, tuple(rows), wanted=~done.all(axis=0)
   )
   buckets.map(
     ((index, images) for index, _, _, images in examples),
     list(rows.values()),
+    extras=extras,
     progress=config.progress,
   )
   work = buckets.work
-  if work.images and part == "dense":
+  if work.images and buckets.computes_padding:
     run.note(
       f"{work.images} images in {work.slots} slots of "
       f"{len(work.shapes)} batch shapes; padding was "

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from vggjax.errors import InputError
 from vggjax.geometry import MAX_ASPECT
+from vggjax.localize.head import num_outputs
 from vggjax.models import vgg
 from vggjax.weights import names
 from vggjax.weights.load import load_weights
@@ -25,8 +26,16 @@ def note(message: str) -> None:
   print(f"vggjax: {message}", file=sys.stderr, flush=True)
 
 
-def open_split(config: ConfigDict, split: str) -> Any:
-  """The data source of a split; says what was left out of it."""
+def open_split(
+  config: ConfigDict, split: str, *, with_boxes: bool = False
+) -> Any:
+  """The data source of a split; says what was left out of it.
+
+  Args:
+    config: its `dataset` counts.
+    split: its name.
+    with_boxes: whether only the images with true boxes count.
+  """
   from vggjax.data import sources
 
   dataset = config.dataset
@@ -38,7 +47,11 @@ def open_split(config: ConfigDict, split: str) -> Any:
     labels_csv=dataset.labels_csv,
     class_list=dataset.class_list,
     on_error=dataset.on_error,
+    with_boxes=with_boxes,
+    boxes=dataset.boxes,
   )
+  if source.without_boxes:
+    note(f"{source.without_boxes} images of {split} without boxes are left out")
   if source.skipped:
     note(
       f"{len(source.skipped)} unreadable images of {split} are left out: "
@@ -73,6 +86,7 @@ def create_model(config: ConfigDict, num_outputs: int) -> vgg.VGG:
     **{key: config[key] for key in NETWORK_KEYS},
     num_outputs=num_outputs,
     dropout_rate=config.dropout_rate,
+    pool5_offsets=config.pool5_offsets,
     initializer=config.initializer,
     init_std=config.init_std,
     dtype=jnp.dtype(config.dtype),
@@ -83,7 +97,8 @@ def make_card(config: ConfigDict, source: Any, mean: Any) -> dict[str, Any]:
   """What a reader of the parameters must know; saved with them as JSON."""
   return {
     **{key: config[key] for key in NETWORK_KEYS},
-    "num_outputs": len(source.class_names),
+    "objective": config.objective,
+    "num_outputs": num_outputs(config.objective, len(source.class_names)),
     "mean": [float(value) for value in mean],
     "class_names": list(source.class_names),
     "run": config.run,
@@ -98,7 +113,9 @@ def model_of_card(card: dict[str, Any], config: ConfigDict) -> vgg.VGG:
   Raises:
     InputError: if the config describes another one.
   """
-  for key in NETWORK_KEYS:
+  # Runs trained before there were others predict classes.
+  card = {"objective": "classes", **card}
+  for key in (*NETWORK_KEYS, "objective"):
     if card[key] != config[key]:
       raise InputError(
         f"the workdir's network has {key} {card[key]!r}, the config "

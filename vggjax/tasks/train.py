@@ -10,12 +10,14 @@ from ml_collections import ConfigDict
 from vggjax import checkpoint, parallel
 from vggjax import config as configuration
 from vggjax.errors import InputError
+from vggjax.localize import head
 from vggjax.models import parameters
 from vggjax.models.warm_start import warm_start
 from vggjax.tasks import run
 from vggjax.train import log, loop, optim, step
 from vggjax.weights.weights import Weights
 
+LOSSES = {"classes": step.classification_loss, **head.LOSSES}
 # Keys that may change when a run goes on: they do not shape what it has done.
 FREE_KEYS = {
   "task",
@@ -25,6 +27,9 @@ FREE_KEYS = {
   "protocol",
   "test_mirror",
   "spatial",
+  "pool5_offsets",
+  "classifier",
+  "merge_threshold",
   "test_batch_size",
   "checkpoint",
   "test_precision",
@@ -47,9 +52,12 @@ def train(config: ConfigDict, workdir: Path) -> None:
 
   devices = parallel.select_devices(config.num_devices)
   parallel.check_batch_size(config.batch_size, devices, config.microbatches)
-  source = run.open_split(config, config.dataset.train_split)
+  boxes = config.objective != "classes"
+  source = run.open_split(config, config.dataset.train_split, with_boxes=boxes)
   watched = config.dataset.validation_split
-  validation = run.open_split(config, watched) if watched else None
+  validation = None
+  if watched:
+    validation = run.open_split(config, watched, with_boxes=boxes)
   claim_workdir(config, workdir)
   measured = statistics.compute_statistics(source, progress=config.progress)
   card = run.make_card(config, source, measured.mean)
@@ -182,6 +190,7 @@ def create_state(
     seed=config.seed,
     train_layers=config.train_layers,
     microbatches=config.microbatches,
+    loss=LOSSES[config.objective],
   )
 
 
@@ -211,10 +220,11 @@ def claim_workdir(config: ConfigDict, workdir: Path) -> None:
 
 def differing_keys(config: ConfigDict, saved: dict[str, Any]) -> list[str]:
   """Where a config and a workdir's saved one differ and must not."""
+  saved = {**configuration.defaults(), **saved}
   return [
-    f"{key} {saved.get(key)!r} there, {value!r} here"
+    f"{key} {saved[key]!r} there, {value!r} here"
     for key, value in configuration.flatten(config).items()
-    if key not in FREE_KEYS and saved.get(key) != value
+    if key not in FREE_KEYS and saved[key] != value
   ]
 
 
@@ -234,10 +244,12 @@ def print_end(workdir: Path) -> None:
   if not lines:
     print(f"finished {workdir}")
     return
+  error = log.watched(lines[-1])
   # Of equal ones the newest, as the checkpoint "best" is.
-  best = min(reversed(lines), key=lambda line: line["top1_error"])
+  best = min(reversed(lines), key=lambda line: line[error])
+  name = {"top1_error": "top-1 error"}.get(error, error.replace("_", " "))
   print(
-    f"finished {workdir}: center-crop top-1 error on validation "
-    f"{lines[-1]['top1_error']:.2f} % at step {lines[-1]['step']}, "
-    f"best {best['top1_error']:.2f} % at step {best['step']}"
+    f"finished {workdir}: center-crop {name} on validation "
+    f"{lines[-1][error]:.2f} % at step {lines[-1]['step']}, "
+    f"best {best[error]:.2f} % at step {best['step']}"
   )

@@ -16,6 +16,8 @@ from tensorboardX import SummaryWriter
 from vggjax.files import written_whole
 
 METRICS_FILE = "metrics.jsonl"
+# What training watches: the error of classification, or of localization.
+WATCHED = ("top1_error", "localization_error")
 # Steps whose metrics may still be under way on the devices.
 MAX_PENDING = 4
 
@@ -90,7 +92,7 @@ class Log:
 
   def validation(self, step: int, metrics: dict[str, float]) -> None:
     """Writes the metrics of an epoch's validation."""
-    self._validation_error = metrics["top1_error"]
+    self._validation_error = metrics[watched(metrics)]
     self._write("validation", step, metrics)
 
   @contextlib.contextmanager
@@ -146,7 +148,7 @@ class Log:
     self._write("train", step, means)
     shown = {
       "loss": f"{means['loss']:.3f}",
-      "error": f"{means['top1_error']:.1f}%",
+      "error": f"{means[watched(means)]:.1f}%",
       "rate": f"{means['learning_rate']:.0e}",
       "img/s": f"{means['images_per_second']:.0f}",
     }
@@ -160,6 +162,11 @@ class Log:
     self._file.flush()
     for name, value in metrics.items():
       self._board.add_scalar(f"{kind}/{name}", value, step)
+
+
+def watched(metrics: dict[str, Any]) -> str:
+  """The name of the error that training watches, one of WATCHED."""
+  return next(name for name in WATCHED if name in metrics)
 
 
 def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from vggjax import parallel
 from vggjax.checkpoint import Checkpoints
-from vggjax.train.log import Log, NonFiniteError
+from vggjax.train.log import Log, NonFiniteError, watched
 from vggjax.train.step import TrainState, train_step, validation_step
 
 Batches = Iterator[dict[str, np.ndarray]]
@@ -89,7 +89,7 @@ def train(
       if ends_epoch and validation_batches is not None:
         errors = validate(run_validation, state, validation_batches(), devices)
         log.validation(step, errors)
-        error = errors["top1_error"]
+        error = errors[watched(errors)]
         if step % plan.steps_per_epoch == 0:
           state = _after_epoch(state, error, plan)
       save(checkpoints, parallel.to_host(state), card, error)

@@ -102,12 +102,12 @@ def train_step(
     batch: this device's share, n = N / D examples, of the global batch:
       image: uint8 [n, 224, 224, 3] RGB, rescaled, cropped, flipped.
       shift: float32 [n, 3], the color shift; the input is image + shift - mean.
-      label: int32 [n], in [0, K).
+      label: int32 [n], in [0, K); and what else the loss needs.
 
   Returns:
-    The new state, and scalars averaged over the global batch: loss,
-    top1_error and top5_error in percent; gradient_norm, of the averaged
-    gradient; and learning_rate, of this step.
+    The new state, and scalars averaged over the global batch: the loss's
+    metrics, e.g. loss, top1_error and top5_error in percent; gradient_norm, of
+    the averaged gradient; and learning_rate, of this step.
   """
   gradients, metrics = _average_gradients(state, batch)
   gradients, metrics = jax.lax.pmean((gradients, metrics), AXIS)
@@ -198,8 +198,8 @@ def validation_step(
 
   Args:
     state: identical on every device.
-    batch: this device's share: image uint8 [n, c, c, 3], label int32 [n], and
-      mask float32 [n], 0 at padding.
+    batch: this device's share: image uint8 [n, c, c, 3], label int32 [n], what
+      else the loss needs, and mask float32 [n], 0 at padding.
 
   Returns:
     (), and sums over the global batch, of the mask too as "count".

@@ -10,21 +10,31 @@ from vggjax.visualize.curves import (
 )
 from vggjax.visualize.figure import short_name
 from vggjax.visualize.pictures import (
+  BOX_COLOR,
+  TRUE_BOX_COLOR,
   WRONG_COLOR,
+  Located,
   heatmap,
+  located,
   picture,
+  picture_with_boxes,
   predictions,
 )
 
 __all__ = [
+  "BOX_COLOR",
   "TRAIN_COLOR",
+  "TRUE_BOX_COLOR",
   "VALIDATION_COLOR",
   "WRONG_COLOR",
+  "Located",
   "curve_limits",
   "heatmap",
   "learning_curves",
+  "located",
   "network_curves",
   "picture",
+  "picture_with_boxes",
   "predictions",
   "rate_drops",
   "short_name",

@@ -9,17 +9,23 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from vggjax.train.log import watched
 from vggjax.visualize.figure import save
 
 TRAIN_COLOR, VALIDATION_COLOR, RATE_COLOR = "#4477aa", "#cc3311", "#777777"
 KINDS = {"train": TRAIN_COLOR, "validation": VALIDATION_COLOR}
-CURVES = {"loss": "loss", "top1_error": "top-1 error, %"}
+ERROR_LABELS = {
+  "top1_error": "top-1 error, %",
+  "localization_error": "localization error, %",
+}
+# Of the charts of a network's stages.
+CURVES = {"loss": "loss", "top1_error": ERROR_LABELS["top1_error"]}
 
 
 def learning_curves(
   records: Sequence[dict[str, Any]], path: str | Path, *, title: str
 ) -> None:
-  """Draws loss, top-1 error and learning rate over the steps of a run.
+  """Draws loss, watched error and learning rate over the steps of a run.
 
   Args:
     records: of `train.log.read_metrics`.
@@ -30,7 +36,9 @@ def learning_curves(
   figure = Figure(figsize=(10, 4), layout="constrained")
   loss, error = figure.subplots(1, 2)
   figure.suptitle(title)
-  for axes, (key, label) in zip((loss, error), CURVES.items(), strict=True):
+  name = watched(records[0]) if records else "top1_error"
+  curves = {"loss": "loss", name: ERROR_LABELS[name]}
+  for axes, (key, label) in zip((loss, error), curves.items(), strict=True):
     for kind, color in KINDS.items():
       steps = [r["step"] for r in lines[kind]]
       values = [r[key] for r in lines[kind]]

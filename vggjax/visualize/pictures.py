@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
 
 from vggjax.visualize.figure import DPI, save, short_name
 
 WRONG_COLOR = "#cc3311"
+BOX_COLOR, TRUE_BOX_COLOR = "#ff8800", "#33ccff"
 # Clear where the posterior is 0, so that the image stays visible.
 OVERLAY = LinearSegmentedColormap.from_list(
   "overlay", [(1.0, 0.35, 0.0, 0.0), (1.0, 0.35, 0.0, 0.75)]
@@ -137,3 +139,114 @@ def heatmap(
   shown = overlay(axes, image, posterior_map)
   figure.colorbar(shown, ax=axes, shrink=0.8, label="posterior")
   save(figure, path)
+
+
+class Located(NamedTuple):
+  """An image with boxes, edges as fractions of its sides.
+
+  Attributes:
+    image: uint8 [H, W, 3].
+    boxes: float [k, 4], predicted.
+    texts: [k], what stands at them.
+    true_boxes: float [n, 4].
+    title: over the image.
+    is_wrong: whether the title is in red.
+  """
+
+  image: np.ndarray
+  boxes: np.ndarray
+  texts: Sequence[str]
+  true_boxes: Sequence[np.ndarray] = ()
+  title: str = ""
+  is_wrong: bool = False
+
+
+def located(
+  examples: Sequence[Located], path: str | Path, *, title: str
+) -> None:
+  """Draws images with their predicted and true boxes.
+
+  Args:
+    examples: at least one.
+    path: of the PNG.
+    title: the run's name.
+  """
+  columns = min(4, len(examples))
+  rows = -(-len(examples) // columns)
+  size = max(4.2, 3.1 * columns), 3.3 * rows + 0.4
+  figure = Figure(figsize=size, layout="constrained")
+  figure.suptitle(title, fontsize=11)
+  grid = figure.subplots(rows, columns, squeeze=False)
+  for axes in grid.flat:
+    axes.axis("off")
+  for axes, example in zip(grid.flat, examples, strict=False):
+    draw_boxes(axes, example)
+  handles = [
+    Rectangle((0, 0), 1, 1, fill=False, edgecolor=color, linewidth=2)
+    for color in (BOX_COLOR, TRUE_BOX_COLOR)
+  ]
+  figure.legend(
+    handles,
+    ["predicted", "true"],
+    loc="outside lower center",
+    ncols=2,
+    frameon=False,
+  )
+  save(figure, path)
+
+
+def picture_with_boxes(example: Located, path: str | Path) -> None:
+  """Draws an image alone with its boxes."""
+  height, width = example.image.shape[:2]
+  scale = 5.5 / max(height, width)
+  size = max(3.0, width * scale), max(2.0, height * scale + 0.4)
+  figure = Figure(figsize=size, layout="constrained")
+  axes = figure.subplots()
+  axes.axis("off")
+  draw_boxes(axes, example)
+  save(figure, path)
+
+
+def draw_boxes(axes: Axes, example: Located) -> None:
+  """Draws an image with its true and predicted boxes."""
+  height, width = example.image.shape[:2]
+  axes.imshow(example.image)
+  axes.set_title(
+    example.title,
+    fontsize=10,
+    color=WRONG_COLOR if example.is_wrong else "black",
+  )
+  unit = np.array([width, height, width, height])
+  for box in example.true_boxes:
+    _rectangle(axes, box * unit, TRUE_BOX_COLOR)
+  for box, text in zip(example.boxes, example.texts, strict=True):
+    left, top, _, _ = _rectangle(axes, box * unit, BOX_COLOR)
+    if text:
+      # Inside, where the box touches the upper edge.
+      axes.annotate(
+        text,
+        (left, top),
+        xytext=(2, -2),
+        textcoords="offset points",
+        va="top",
+        fontsize=8,
+        bbox={"facecolor": BOX_COLOR, "edgecolor": "none", "pad": 1.5},
+      )
+  axes.set_xlim(0, width)
+  axes.set_ylim(height, 0)
+
+
+def _rectangle(axes: Axes, box: np.ndarray, color: str) -> np.ndarray:
+  left, top, right, bottom = box
+  for edge, line in (("white", 3.5), (color, 2)):
+    axes.add_patch(
+      Rectangle(
+        (left, top),
+        right - left,
+        bottom - top,
+        fill=False,
+        edgecolor=edge,
+        linewidth=line,
+      )
+    )
+  return box

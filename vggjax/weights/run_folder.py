@@ -26,6 +26,7 @@ def load_run(workdir: str | Path, which: str = "best") -> Weights:
   return Weights(
     params=params,
     mean=tuple(rest.pop("mean")),
+    objective=rest.pop("objective", "classes"),
     class_names=tuple(rest.pop("class_names")),
     card=rest,
     **{key: card[key] for key in fields},

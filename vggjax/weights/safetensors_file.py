@@ -25,6 +25,7 @@ FIELDS = (
   "num_outputs",
   "crop_size",
   "pool",
+  "objective",
   "card",
 )
 
@@ -47,6 +48,8 @@ def read(path: Path) -> Foreign | Weights:
 
 
 def _read_ours(file, names: list[str], metadata: dict[str, Any]) -> Weights:
+  # Files written before there were others are of classes.
+  metadata = {"objective": "classes", **metadata}
   if missing := [field for field in FIELDS if field not in metadata]:
     raise InputError(f"its metadata lack {', '.join(missing)}")
   values = {field: metadata[field] for field in FIELDS}

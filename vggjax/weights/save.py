@@ -42,6 +42,11 @@ def save_weights(
   """
   if format not in FORMATS:
     raise InputError(f"format {format!r} is not one of {', '.join(FORMATS)}")
+  if weights.objective != "classes" and format != "vggjax":
+    raise InputError(
+      f"format {format} is for networks of classes; these weights predict "
+      "boxes: use format vggjax"
+    )
   try:
     with written_whole(path) as temporary:
       FORMATS[format](temporary, weights, Path(path).suffix)

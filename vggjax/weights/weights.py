@@ -22,6 +22,8 @@ class Weights:
     width: factor on the channels of every layer but the last.
     num_outputs: channels of fc8; 0: without FC layers.
     crop_size: of the training crops, pixels.
+    objective: what the outputs are: "classes"; or boxes, 4 outputs for all
+      classes ("scr") or for each ("pcr"), see `localize.head`.
     pool: rounding of odd sides in max-pooling, "ceil" or "floor".
     card: what else is known, JSON values, e.g. where they come from.
   """
@@ -34,6 +36,7 @@ class Weights:
   num_outputs: int = 1000
   crop_size: int = 224
   pool: str = "ceil"
+  objective: str = "classes"
   card: dict[str, Any] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
@@ -42,7 +45,12 @@ class Weights:
         f"mean must be 3 numbers, R, G, B, and is {self.mean}; give mean=..."
       )
     names = len(self.class_names)
-    if names not in (0, self.num_outputs):
+    outputs = {"classes": names, "scr": 4, "pcr": 4 * names}
+    if self.objective not in outputs:
+      raise InputError(
+        f"objective {self.objective!r} is not one of {', '.join(outputs)}"
+      )
+    if names and outputs[self.objective] != self.num_outputs:
       raise InputError(
         f"it names {names} classes and has {self.num_outputs} outputs"
       )

@@ -1,0 +1,1 @@
+"""Localization: networks that predict boxes, and what is made of them."""

@@ -1,0 +1,183 @@
+"""A network's boxes of a split, or its ratings: stored ones, or computed."""
+
+import functools
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from vggjax import geometry, parallel
+from vggjax.errors import InputError
+from vggjax.evaluate import dense, store
+from vggjax.evaluate.buckets import Buckets
+from vggjax.evaluate.rows import StoredRaggedRows
+from vggjax.localize import protocol
+from vggjax.tasks import posteriors, run
+from vggjax.tasks.posteriors import Network
+
+# At each scale: for each image an array [P, k, ...].
+Found = list[list[np.ndarray]]
+
+
+def get_boxes(
+  config: ConfigDict,
+  network: Network,
+  source: Any,
+  classes: np.ndarray,
+  part: str,
+  scales: Sequence[int],
+  *,
+  compute: bool = True,
+) -> Found | None:
+  """The boxes [P, k, 4] of classes; what is not stored is computed and stored.
+
+  Args:
+    config: its evaluation keys count, but for `protocol` and `test_scales`.
+    network: a localization network.
+    source: the split, of N images.
+    classes: int32 [N, k].
+    part: "dense": at every position; "center": in the central crop.
+    scales: Q, pixels.
+    compute: whether what is not stored is computed.
+
+  Returns:
+    At each scale, for each image, edges as fractions of the image; None if it
+    had to be computed.
+
+  Raises:
+    InputError: if a scale is too small, the classes are others, or the network
+      predicts no boxes.
+  """
+  regression = network.card.get("objective", "classes")
+  if regression == "classes":
+    raise InputError(f"{network.workdir} predicts classes, not boxes")
+  options = {"regression": regression, **bucket_options(config, network)}
+  make = protocol.center_boxes
+  if part == "dense":
+    make = functools.partial(protocol.dense_boxes, mirror=config.test_mirror)
+  make = functools.partial(make, network.model, network.params, **options)
+  what = config, network, source, classes, "boxes", part, scales
+  found = _get(*what, make if compute else None)
+  if found is None:
+    return None
+  sizes = source.sizes()
+  return [
+    [geometry.uncap(b, *size, q) for b, size in zip(boxes, sizes, strict=True)]
+    for q, boxes in zip(scales, found, strict=True)
+  ]
+
+
+def get_ratings(
+  config: ConfigDict,
+  network: Network,
+  source: Any,
+  classes: np.ndarray,
+  scales: Sequence[int],
+  *,
+  compute: bool = True,
+) -> Found | None:
+  """The posteriors [P, k] of classes at every position, likewise.
+
+  Args:
+    config: see `get_boxes`.
+    network: a classification network.
+    source: see `get_boxes`.
+    classes: likewise.
+    scales: likewise.
+    compute: likewise.
+  """
+  make = functools.partial(
+    protocol.dense_ratings,
+    network.model,
+    network.params,
+    mirror=config.test_mirror,
+    **bucket_options(config, network),
+  )
+  what = config, network, source, classes, "ratings", "dense", scales
+  return _get(*what, make if compute else None)
+
+
+def bucket_options(config: ConfigDict, network: Network) -> dict[str, Any]:
+  """The options that all protocols share."""
+  return {
+    "mean": network.card["mean"],
+    "batch_size": config.test_batch_size,
+    "devices": parallel.select_devices(config.num_devices),
+    "precision": config.test_precision,
+  }
+
+
+def _get(
+  config: ConfigDict,
+  network: Network,
+  source: Any,
+  classes: np.ndarray,
+  kind: str,
+  part: str,
+  scales: Sequence[int],
+  make: Callable[[], Buckets] | None,
+) -> Found | None:
+  run.check_classes(source.class_names, network.card)
+  dense.check_test_scales(scales, network.model.crop_size)
+  classes = np.ascontiguousarray(classes, np.int32)
+  what = config, network, source, classes, kind, part
+  path, about = {}, {}
+  for q in scales:
+    path[q], about[q] = place_of(*what, q)
+  found = {q: _load(path[q], about[q]) for q in scales}
+  missing = [q for q in found if found[q] is None]
+  if missing and make is None:
+    return None
+  if missing:
+    width = (classes.shape[1], 4) if kind == "boxes" else classes.shape[1:]
+    rows = {
+      q: StoredRaggedRows(
+        path[q].with_suffix(".partial"), source.num_examples, width, about[q]
+      )
+      for q in missing
+    }
+    name = f"{network.workdir}: {kind}"
+    extras = {"classes": classes}
+    posteriors.compute(config, name, make(), source, rows, extras)
+    for q in missing:
+      found[q] = rows[q].values()
+      save(path[q], found[q], about[q])
+      rows[q].remove()
+  return [found[q] for q in scales]
+
+
+def place_of(
+  config: ConfigDict,
+  network: Network,
+  source: Any,
+  classes: np.ndarray,
+  kind: str,
+  part: str,
+  scale: int,
+) -> tuple[Path, dict[str, Any]]:
+  """Where "boxes" or "ratings" are stored, and what they are computed from."""
+  digest = hashlib.sha256(np.ascontiguousarray(classes, np.int32)).hexdigest()
+  about = posteriors.identity(config, network, source, part, scale)
+  about.pop("spatial", None)
+  about |= {"kind": kind, "classes": digest}
+  offsets = network.model.pool5_offsets
+  name = f"{part}-{digest[:12]}" + (f"-offsets{offsets}" * (offsets > 1))
+  where = network.workdir, config.split, name, scale
+  return store.path_of(*where, folder=kind), about
+
+
+def save(path: Path, values: list[np.ndarray], about: dict[str, Any]) -> None:
+  """Stores the arrays [P, ...] of all images."""
+  lengths = np.array([len(value) for value in values])
+  arrays = {"values": np.concatenate(values), "lengths": lengths}
+  store.save_arrays(path, arrays, about)
+
+
+def _load(path, about):
+  found = store.load_arrays(path, about, ("values", "lengths"))
+  if found is None:
+    return None
+  return np.split(found["values"], np.cumsum(found["lengths"])[:-1])
