@@ -15,7 +15,6 @@ from experiments.systems import MissingPosteriorsError, System, Systems
 from vggjax import metrics
 from vggjax.configs import localization
 from vggjax.errors import InputError
-from vggjax.evaluate import store
 from vggjax.geometry import scale_for_crop
 from vggjax.tasks import boxes, locate
 from vggjax.tasks import run as task_run
@@ -101,8 +100,7 @@ class Locations(Systems):
     classes = source.labels()[:, None]
     if system.answers:
       item = self.posteriors(system.answers, seed)
-      check_same_images(item, source)
-      classes = locate.top_classes(item.posteriors)
+      classes = locate.classes_of(item, source)
     if not system.members:
       train = config.dataset.train_split
       box = locate.mean_box(task_run.open_split(config, train, with_boxes=True))
@@ -175,13 +173,3 @@ class Locations(Systems):
     network = self.network(self.place(run, seed))
     model = network.model.clone(pool5_offsets=config.pool5_offsets)
     return dataclasses.replace(network, model=model)
-
-
-def check_same_images(item: store.Posteriors, source: Any) -> None:
-  """Raises InputError unless posteriors are of the images with boxes."""
-  if list(item.ids) != source.ids():
-    raise InputError(
-      f"{source.spec}: {len(item.ids)} images of {source.split} have "
-      f"posteriors, {source.num_examples} have boxes; localization is measured "
-      "where all have"
-    )

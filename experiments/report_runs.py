@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.chain import CONFIG_FILE, Chain, how_far
+from experiments.chain import RECIPES, Chain, config_file, how_far
 from experiments.output import short_path, short_paths
 from experiments.report_html import (
   Markup,
@@ -79,7 +79,10 @@ def saved_config(workdir: Path) -> dict:
 def training_command(chain: Chain, run: str, seed: int) -> str:
   """The command that trains a run, an argument a line."""
   *arguments, _ = chain.arguments(run, seed)
-  arguments[0] = arguments[0].replace(CONFIG_FILE, "configs/classification.py")
+  recipe = RECIPES[run]
+  arguments[0] = arguments[0].replace(
+    config_file(recipe), f"configs/{recipe}.py"
+  )
   arguments = [short_paths(argument) for argument in arguments]
   arguments.append(f"--workdir={short_path(chain.workdir(run, seed))}")
   lines = ["python -m vggjax.main", *map(shlex.quote, arguments)]

@@ -65,8 +65,9 @@ def match_score(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     boxes: float [..., 4], edges.
     others: the same, broadcast against `boxes`.
   """
+  # In brackets, so that a pair's score is the same either way.
   across, down = (
-    boxes[..., i] + boxes[..., i + 2] - others[..., i] - others[..., i + 2]
+    (boxes[..., i] + boxes[..., i + 2]) - (others[..., i] + others[..., i + 2])
     for i in (0, 1)
   )
   sides = half_perimeter(boxes) + half_perimeter(others)

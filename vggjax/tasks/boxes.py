@@ -141,7 +141,7 @@ def _get(
     }
     name = f"{network.workdir}: {kind}"
     extras = {"classes": classes}
-    posteriors.compute(config, name, make(), source, rows, extras)
+    posteriors.fill(config, name, make(), source, rows, extras)
     for q in missing:
       found[q] = rows[q].values()
       save(path[q], found[q], about[q])

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from vggjax import checkpoint, imagenet, metrics
 from vggjax import config as configuration
 from vggjax.errors import InputError
-from vggjax.evaluate import submission
+from vggjax.evaluate import fusion, store, submission
 from vggjax.files import written_whole
 from vggjax.localize.protocol import best_boxes
 from vggjax.tasks import boxes, posteriors, run
@@ -35,6 +35,18 @@ class Answers:
   classes: np.ndarray
   boxes: np.ndarray
   confidences: np.ndarray
+
+
+def classes_of(item: store.Posteriors, source: Any) -> np.ndarray:
+  """The five most probable classes int32 [N, k] of a source's images.
+
+  Args:
+    item: posteriors of all images of the split.
+    source: those that have boxes.
+  """
+  row_of = {name: row for row, name in enumerate(item.ids.tolist())}
+  rows = [row_of[name] for name in source.ids()]
+  return top_classes(item.posteriors[rows])
 
 
 def top_classes(values: np.ndarray, count: int = NUM_ANSWERS) -> np.ndarray:
@@ -79,8 +91,8 @@ def mean_ratings(by_network: Sequence[boxes.Found]) -> boxes.Found:
 
 def mean_box(source: Any) -> np.ndarray:
   """The mean box of a split in the center of an image, [4], fractions."""
-  boxes = np.array([of_image[0] for of_image in source.true_boxes()])
-  half = (boxes[:, 2:] - boxes[:, :2]).mean(axis=0) / 2
+  first = np.array([of_image[0] for of_image in source.true_boxes()])
+  half = (first[:, 2:] - first[:, :2]).mean(axis=0) / 2
   return np.concatenate([0.5 - half, 0.5 + half])
 
 
@@ -92,7 +104,7 @@ def evaluate_boxes(config: ConfigDict, workdir: Path) -> None:
       "dense or center"
     )
   network = posteriors.load_network(config, workdir)
-  source = run.open_split(config, config.split)
+  images = source = run.open_split(config, config.split)
   has_labels = bool(np.all(source.labels() >= 0))
   if has_labels:
     source = run.open_split(config, config.split, with_boxes=True)
@@ -107,7 +119,17 @@ def evaluate_boxes(config: ConfigDict, workdir: Path) -> None:
     for name in config.classifier.split(",")
     if name
   ]
-  answers = locate(config, network, classifiers, source, scales)
+  classes = source.labels()[:, None]
+  if classifiers:
+    items = [
+      item
+      for net in classifiers
+      for item in posteriors.get_posteriors(
+        config, net, images, "dense", scales
+      )
+    ]
+    classes = classes_of(fusion.fuse(items), source)
+  answers = locate(config, network, classifiers, source, classes, scales)
   if config.pictures:
     draw_boxes(config, network, source, answers)
   if not has_labels:
@@ -159,28 +181,19 @@ def locate(
   network: Network,
   classifiers: Sequence[Network],
   source: Any,
+  classes: np.ndarray,
   scales: Sequence[int],
 ) -> Answers:
-  """Finds the box of each image's most probable classes, or of its true one.
+  """Finds the boxes of classes in each image.
 
   Args:
     config: its evaluation keys count.
     network: of boxes.
-    classifiers: what finds and rates the classes; none: the true class.
-    source: the split.
+    classifiers: what rates the boxes; none: all positions count as much.
+    source: the split, N images.
+    classes: int32 [N, k].
     scales: Q, pixels, of both.
   """
-  if classifiers:
-    items = [
-      item.posteriors
-      for net in classifiers
-      for item in posteriors.get_posteriors(
-        config, net, source, "dense", scales
-      )
-    ]
-    classes = top_classes(np.mean(items, axis=0))
-  else:
-    classes = source.labels()[:, None]
   part = config.protocol
   found = boxes.get_boxes(config, network, source, classes, part, scales)
   ratings = []

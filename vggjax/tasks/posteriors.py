@@ -178,8 +178,7 @@ def _get_part(config, network, source, part, scales):
       )
       for q in missing
     }
-    buckets = make_buckets(config, network, part)
-    compute(config, f"{network.workdir}: {part}", buckets, source, rows)
+    compute(config, network, source, part, rows)
     ids, labels = np.array(source.ids()), source.labels()
     for q in missing:
       # A copy: the file of the rows goes.
@@ -191,6 +190,18 @@ def _get_part(config, network, source, part, scales):
 
 
 def compute(
+  config: ConfigDict,
+  network: Network,
+  source: Any,
+  part: str,
+  rows: dict[int, StoredRows],
+) -> None:
+  """Fills each scale's rows with the network's posteriors."""
+  buckets = make_buckets(config, network, part)
+  fill(config, f"{network.workdir}: {part}", buckets, source, rows)
+
+
+def fill(
   config: ConfigDict,
   what: str,
   buckets: Buckets,

@@ -1,0 +1,1 @@
+"""Timings: `python -m benchmarks.NAME`; the last line is `ratio X.XX`."""
