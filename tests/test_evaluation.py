@@ -18,7 +18,7 @@ from vggjax import checkpoint, main
 from vggjax.data import pipeline
 from vggjax.data.sources import open_source
 from vggjax.evaluate import store
-from vggjax.models import vgg
+from vggjax.models import create
 from vggjax.tasks import posteriors as tasks
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -42,7 +42,7 @@ def evaluated(photos, saved, tmp_path_factory):
 
 def test_each_protocol_is_the_librarys(evaluated, photos):
   params, card, _ = checkpoint.load_run(evaluated)
-  model = vgg.create_model(
+  model = create.create_model(
     "A", num_outputs=3, width=1 / 16, crop_size=32, pool=card["pool"]
   )
   files = sorted((photos / "test").rglob("*.png"))

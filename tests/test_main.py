@@ -16,7 +16,7 @@ import vggjax
 from vggjax import checkpoint, cli, images, main
 from vggjax.config import parse_arguments
 from vggjax.evaluate import store
-from vggjax.models import vgg
+from vggjax.models import create, vgg
 from vggjax.tasks import train
 from vggjax.train import log, loop
 
@@ -102,7 +102,7 @@ def test_evaluation_equals_the_library_and_is_kept(trained, photos, capsys):
   assert len(ids) == 21
 
   params, card, _ = checkpoint.load_run(trained)
-  model = vgg.create_model(
+  model = create.create_model(
     "A", num_outputs=3, width=1 / 16, crop_size=32, pool=card["pool"]
   )
   files = sorted((photos / "test").rglob("*.jpg"))

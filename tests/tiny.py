@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from vggjax import parallel
-from vggjax.models import parameters, vgg
+from vggjax.models import create, parameters
 from vggjax.train import optim, step
 
 CLASSES = ("blue", "green", "red")
@@ -23,7 +23,7 @@ def model(network="A", **options):
     "initializer": "glorot",
     **options,
   }
-  return vgg.create_model(network, **options)
+  return create.create_model(network, **options)
 
 
 def params(net, seed=0):

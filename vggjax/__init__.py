@@ -3,7 +3,8 @@
 from vggjax.evaluate.dense import dense_posteriors
 from vggjax.evaluate.multicrop import multicrop_posteriors
 from vggjax.features.extract import extract_features
-from vggjax.models.vgg import NETWORKS, create_model
+from vggjax.models.create import create_model
+from vggjax.models.vgg import NETWORKS
 from vggjax.weights.load import load_weights
 from vggjax.weights.save import save_weights
 from vggjax.weights.weights import Weights

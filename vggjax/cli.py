@@ -86,11 +86,11 @@ def make_parser() -> argparse.ArgumentParser:
 
 def print_networks(_: argparse.Namespace) -> int:
   """Prints Table 2: weight layers, parameters, and GMACs at 224 pixels."""
-  from vggjax.models import parameters, vgg
+  from vggjax.models import create, parameters, vgg
 
   print("network    layers   parameters  GMACs at 224")
   for network in vgg.NETWORKS:
-    model = vgg.create_model(network)
+    model = create.create_model(network)
     layers = len(parameters.param_shapes(model))
     count = parameters.count_parameters(model)
     gmacs = parameters.count_macs(model, 224, 224) / 1e9

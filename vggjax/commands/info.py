@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from vggjax.commands import options as common
 from vggjax.features.extract import layer_names
-from vggjax.models import parameters, vgg
+from vggjax.models import create, parameters, vgg
 from vggjax.weights.load import load_weights
 from vggjax.weights.weights import Weights
 
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
   """Prints; returns the exit status."""
   path = Path(options.what).expanduser()
   if options.what in vgg.NETWORKS and not path.exists():
-    print_layers(vgg.create_model(options.what))
+    print_layers(create.create_model(options.what))
     return 0
   weights = load_weights(options.what)
   model = weights.create_model()

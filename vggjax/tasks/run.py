@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from vggjax.errors import InputError
 from vggjax.geometry import MAX_ASPECT
 from vggjax.localize.head import num_outputs
-from vggjax.models import vgg
+from vggjax.models import create, vgg
 from vggjax.weights import names
 from vggjax.weights.load import load_weights
 from vggjax.weights.run_folder import load_run
@@ -82,7 +82,7 @@ def picture_module() -> ModuleType | None:
 
 def create_model(config: ConfigDict, num_outputs: int) -> vgg.VGG:
   """The network that a config describes."""
-  return vgg.create_model(
+  return create.create_model(
     **{key: config[key] for key in NETWORK_KEYS},
     num_outputs=num_outputs,
     dropout_rate=config.dropout_rate,

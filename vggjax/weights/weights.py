@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from vggjax.errors import InputError
-from vggjax.models import vgg
+from vggjax.models import create, vgg
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,4 +70,4 @@ class Weights:
     }
     if "lrn" in self.card:
       options["lrn"] = self.card["lrn"]
-    return vgg.create_model(**{**options, **overrides})
+    return create.create_model(**{**options, **overrides})
