@@ -28,7 +28,11 @@ from experiments.report_html import (
   note,
   section,
 )
-from experiments.report_tables import findings_section, table_section
+from experiments.report_tables import (
+  findings_part,
+  findings_section,
+  table_section,
+)
 from vggjax.configs.classification import RUNS
 from vggjax.errors import InputError
 from vggjax.files import written_whole
@@ -37,6 +41,8 @@ NAMES = (
   *("table2", "table3", "table4", "table5", "table6", "table7"),
   *("shallow", "findings"),
 )
+# Shown where they are there, and not missed where not.
+LOCALIZATION = ("table8", "table9", "table10", "localization_findings")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,13 +90,14 @@ def read_results(folder: Path) -> tuple[dict[str, dict], dict[str, str]]:
     name -> JSON of those that are there; name -> why not of the others.
   """
   results, missing = {}, {}
-  for name in NAMES:
+  for name in (*NAMES, *LOCALIZATION):
     home = folder.parent.parent if name == "table2" else folder
     path = home / f"{name}.json"
     try:
       results[name] = dict(json.loads(path.read_text()))
     except FileNotFoundError:
-      missing[name] = "Not there"
+      if name in NAMES:
+        missing[name] = "Not there"
     except (TypeError, ValueError):
       missing[name] = "Not readable"
   return results, missing
@@ -129,11 +136,12 @@ def make_page(content: dict[str, Any]) -> Markup:
   return document(
     title,
     head(title, about),
-    navigation(),
+    navigation(with_localization=any(n in results for n in LOCALIZATION)),
     findings_section(
       results.get("findings"), missing_text(content, "findings")
     ),
     tables_section(content),
+    localization_section(results),
     report_runs.curves_section(runs),
     best_sections(content["best"]),
     weights_note(content["weights"]),
@@ -170,15 +178,18 @@ def comparison(about: dict) -> str:
   )
 
 
-def navigation() -> Markup:
+def navigation(*, with_localization: bool) -> Markup:
   """Links to the sections."""
   places = {
     "findings": "Findings",
     "tables": "Tables",
+    "localization": "Localization",
     "curves": "Learning curves",
     "best": "Best system",
     "runs": "Runs",
   }
+  if not with_localization:
+    del places["localization"]
   links = [element("li", link(*place)) for place in places.items()]
   return element("nav", element("ul", *links), aria_label="sections")
 
@@ -192,11 +203,25 @@ def tables_section(content: dict[str, Any]) -> Markup:
   parts = [
     table_section(result, linkable, said)
     for name, result in results.items()
-    if name != "findings"
+    if name not in ("findings", *LOCALIZATION)
   ]
   gaps = missing_text(content, "table", "shallow")
   text = element("p", short_paths(said), class_="small")
   return section("tables", "Tables", text, *parts, note(gaps) if gaps else None)
+
+
+def localization_section(results: dict[str, dict]) -> Markup | None:
+  """Tables 8 to 10 and their findings, as far as they are there."""
+  found = [results[name] for name in LOCALIZATION if name in results]
+  if not found:
+    return None
+  parts = [
+    findings_part(result, "localization error")
+    if result["name"].endswith("findings")
+    else table_section(result, ())
+    for result in found
+  ]
+  return section("localization", "Localization", *parts)
 
 
 def missing_text(content: dict[str, Any], *prefixes: str) -> str:

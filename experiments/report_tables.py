@@ -27,6 +27,16 @@ def findings_section(result: dict | None, missing: str = "") -> Markup:
   title = "The paper's findings"
   if result is None:
     return section("findings", title, note(missing))
+  return section("findings", title, findings_part(result, "top-1 error"))
+
+
+def findings_part(result: dict, error: str) -> Markup:
+  """A table of findings with what became of each.
+
+  Args:
+    result: of `findings.run_findings`.
+    error: what a finding compares.
+  """
   heads = [column_head(name) for name in ("Finding", "Sect.", "Verdict")]
   heads += [column_head(kind, class_="number") for kind in ("paper", "ours")]
   rows = [finding_row(row, result["seeds"]) for row in result["rows"]]
@@ -36,20 +46,18 @@ def findings_section(result: dict | None, missing: str = "") -> Markup:
     for word in (*BADGES, "not measured")
     if word in verdicts
   ]
-  return section(
-    "findings",
-    title,
+  return join(
     element("p", f"{len(rows)} findings; {', '.join(counts)}."),
     element(
       "p",
-      "A finding says that one system's top-1 error is above another's; the "
+      f"A finding says that one system's {error} is above another's; the "
       "figures are the difference of the two in percentage points. It holds "
       "where the 95 % bootstrap interval over the images, in brackets, lies "
       "above 0, does not hold where it lies below, and is undecided where it "
       "contains 0.",
       class_="small",
     ),
-    table(title, [element("tr", *heads)], rows),
+    table(result["title"], [element("tr", *heads)], rows),
     command(result),
   )
 
@@ -68,6 +76,7 @@ def finding_row(row: dict, seeds: Sequence[int]) -> Markup:
   """
   text, number = row["labels"]
   verdict = verdict_of(row)
+  paper = "" if row["paper"][0] is None else signed(row["paper"][0])
   ours = ["–"]
   if row["ours"]:
     cell = row["ours"][0]
@@ -84,7 +93,7 @@ def finding_row(row: dict, seeds: Sequence[int]) -> Markup:
         "span", verdict, class_=f"badge {BADGES.get(verdict, 'unmeasured')}"
       ),
     ),
-    element("td", signed(row["paper"][0]), class_="number"),
+    element("td", paper, class_="number"),
     element("td", *ours, class_="number"),
   )
 

@@ -122,7 +122,9 @@ def make_findings():
     ours["seeds"] = [value] if word == "undecided" else [value, value]
     labels = [f"{word} {NASTY}", "4.2"]
     rows.append({"labels": labels, "paper": [0.7], "ours": [ours]})
-  return {"name": "findings", "rows": rows, "command": "findings", **ABOUT}
+  title = "The paper's findings"
+  about = {"name": "findings", "title": title, "command": "findings"}
+  return {**about, "rows": rows, **ABOUT}
 
 
 def make_run(name, seed=0, finished=True):

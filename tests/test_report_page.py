@@ -10,6 +10,7 @@ from report_content import (
   NASTY,
   Page,
   make_content,
+  make_findings,
   make_run,
   make_table,
 )
@@ -151,6 +152,22 @@ def test_without_figures_of_the_paper():
       *("10.4", "0.60 [0.4, 0.8]", "−9.80", "A-256"),
     ],
   ]
+
+
+def test_localization_has_a_section_if_it_was_measured(page):
+  assert "localization" not in page.values("id")
+  table = {**make_table("table9"), "title": "Table 9"}
+  findings = make_findings() | {"name": "localization_findings", "title": "L"}
+  findings["rows"][0]["paper"] = [None]
+  content = make_content()
+  content["results"] |= {"table9": table, "localization_findings": findings}
+  found = Page(report.make_page(content))
+  assert "#localization" in found.values("href")
+  assert found.tables["Table 9"][2][2:4] == ["29.6", "6.44 [5.8, 7.1]"]
+  assert found.tables["L"][1] == ["A above B", "4.1", "not measured", "", "–"]
+  assert found.text.count("one system's localization error is above") == 1
+  # It does not stand among the others.
+  assert len(found.tables) == len(page.tables) + 2
 
 
 def test_findings(page):
