@@ -3,7 +3,7 @@
 import pytest
 
 from vggjax import config as configuration
-from vggjax.configs import base, classification, quickstart
+from vggjax.configs import base, classification, localization, quickstart
 from vggjax.errors import InputError
 from vggjax.tasks import train
 
@@ -23,6 +23,41 @@ def test_every_run_of_every_profile_is_allowed():
         parsed = parse(config=config)
         assert parsed.run == run
         assert parsed.task == {"classification": "train"}.get(file, "evaluate")
+
+
+def test_localization_runs_start_from_classification_of_the_same_scale():
+  for run, (source, objective, layers) in localization.RUNS.items():
+    for profile in classification.PROFILES:
+      config = parse(config=f"--config=configs/localization.py:{run},{profile}")
+      begun = classification.get_config(f"{source},{profile}")
+      assert config.train_scale == begun.train_scale
+      assert config.crop_size == begun.crop_size
+      assert (config.run, config.objective) == (run, objective)
+      assert (config.init_from, config.init_layers) == (source, "body")
+      assert config.train_layers == layers
+      assert config.task == "train"
+    config = f"--config=configs/localization.py:{run},mini,evaluate"
+    assert parse(config=config).task == "evaluate"
+  paper = localization.get_config("D-384-pcr")
+  assert paper.learning_rate == 1e-3
+  assert paper.dataset.source == "ilsvrc2012_loc"
+  for bad, message in (
+    ("D-128-pcr", "run 'D-128-pcr' is not one of D-256-pcr"),
+    ("D-256-pcr,huge", "profile 'huge' is not one of"),
+    ("D-256-pcr,mini,fly", "task 'fly' is not one of train, evaluate"),
+  ):
+    with pytest.raises(InputError, match=message):
+      localization.get_config(bad)
+
+
+def test_older_configs_have_the_new_keys_defaults():
+  config = parse()
+  saved = configuration.flatten(config)
+  del saved["objective"], saved["dataset.boxes"]
+  assert train.differing_keys(config, saved) == []
+  config.objective = "pcr"
+  [text] = train.differing_keys(config, saved)
+  assert text == "objective 'classes' there, 'pcr' here"
 
 
 def test_the_papers_settings_are_the_defaults():

@@ -8,7 +8,7 @@ import pytest
 import tiny
 from PIL import Image
 
-from vggjax import checkpoint, cli, geometry, main
+from vggjax import checkpoint, cli, geometry, main, visualize
 from vggjax.config import parse_arguments
 from vggjax.models import parameters
 from vggjax.tasks import run
@@ -317,3 +317,32 @@ def test_data_without_boxes(runs, photos, tmp_path, capsys):
   init = f"init_from={runs / 'D-256'}"
   assert main.main(command(other, tmp_path / "x", config, init)) == 2
   assert "boxes" in capsys.readouterr().err
+
+
+def test_an_annotation_beside_a_picture_is_drawn(runs, photos, tmp_path):
+  folder = tmp_path / "album"
+  folder.mkdir()
+  picture = folder / "a.png"
+  picture.write_bytes(next((photos / "test").rglob("*.png")).read_bytes())
+  arguments = (
+    "predict",
+    picture,
+    f"--weights={runs / 'D-256'}",
+    f"--boxes={runs / 'D-256-pcr'}",
+    f"--draw={tmp_path / 'out'}",
+  )
+  blue = {}
+  for text in ("", "<bndbox><xmin>3</xmin><ymin>4</ymin><xmax>9</xmax>"):
+    if text:
+      (folder / "a.xml").write_text(
+        f"<annotation><object><name>x</name>{text}<ymax>20</ymax></bndbox>"
+        "</object></annotation>"
+      )
+    assert cli.run([str(a) for a in arguments]) == 0
+    pixels = np.asarray(Image.open(tmp_path / "out/a.png.png"))[..., :3]
+    color = tuple(bytes.fromhex(visualize.TRUE_BOX_COLOR[1:]))
+    blue[text] = np.sum((pixels == color).all(axis=-1))
+  without, with_it = blue.values()
+  assert without == 0 < with_it
+  (folder / "a.xml").write_text("<annotation>")
+  assert cli.run([str(a) for a in arguments]) == 2

@@ -273,3 +273,61 @@ class TestNetworkCurves:
     first = {"kind": "train", "step": 5, "loss": 1.0, "top1_error": 0.0}
     self.draw([("D-256", [[first], []])])
     self.draw([("D-256", [[]])])
+
+
+class TestBoxes:
+  image = np.full((60, 90, 3), 128, np.uint8)
+  found = np.array([[0.1, 0.2, 0.5, 0.9]])
+  true = np.array([[0.4, 0.1, 0.9, 0.8], [0.0, 0.0, 0.2, 0.2]])
+
+  def draw(self, tmp_path, **changes):
+    example = visualize.Located(
+      **{"image": self.image, "boxes": self.found, "texts": ["hen 90 %"]}
+      | {"true_boxes": self.true, "title": "hen"}
+      | changes
+    )
+    path = tmp_path / "x.png"
+    visualize.picture_with_boxes(example, path)
+    return np.asarray(Image.open(path).convert("RGB"))
+
+  def test_both_kinds_are_there(self, tmp_path):
+    pixels = self.draw(tmp_path)
+    alone = self.draw(tmp_path, true_boxes=())
+    for color, counts in (
+      (visualize.BOX_COLOR, (True, True)),
+      (visualize.TRUE_BOX_COLOR, (True, False)),
+    ):
+      for image, wanted in zip((pixels, alone), counts, strict=True):
+        assert (count_pixels(image, color) > 50) == wanted
+
+  def test_a_box_stands_where_it_is(self, tmp_path):
+    pixels = self.draw(tmp_path, texts=[""], true_boxes=(), title="")
+    color = tuple(int(visualize.BOX_COLOR[i : i + 2], 16) for i in (1, 3, 5))
+    rows, columns = np.nonzero((np.abs(pixels - color) < 20).all(axis=-1))
+    gray = np.nonzero((pixels == 128).all(axis=-1))
+    (top, left), (bottom, right) = (
+      (f(gray[0]), f(gray[1])) for f in (np.min, np.max)
+    )
+    height, width = bottom - top, right - left
+    edges = [
+      (columns.min() - left) / width,
+      (rows.min() - top) / height,
+      (columns.max() - left) / width,
+      (rows.max() - top) / height,
+    ]
+    np.testing.assert_allclose(edges, self.found[0], atol=0.02)
+
+  def test_a_page_of_several(self, tmp_path):
+    example = visualize.Located(
+      self.image, self.found, [""], self.true, "hen\n(true: cock)", True
+    )
+    path = tmp_path / "boxes.png"
+    for count in (1, 5):
+      visualize.located([example] * count, path, title="D-256-pcr")
+      pixels = np.asarray(Image.open(path).convert("RGB"))
+      for color in (
+        visualize.BOX_COLOR,
+        visualize.TRUE_BOX_COLOR,
+        visualize.WRONG_COLOR,
+      ):
+        assert count_pixels(pixels, color) > 10 * count
