@@ -256,6 +256,9 @@ def test_predict_tells_and_draws_the_boxes(runs, photos, tmp_path, capsys):
 def test_a_localization_network_as_a_file(runs, photos, tmp_path, capsys):
   weights = load_weights(runs / "D-384-scr-fc")
   assert (weights.objective, weights.num_outputs) == ("scr", 4)
+  assert cli.run(["info", str(runs / "D-384-scr-fc")]) == 0
+  out = capsys.readouterr().out
+  assert "classes: 3: blue, green, red, ...; the outputs are boxes, scr" in out
   path = tmp_path / "boxes.safetensors"
   save_weights(path, weights)
   assert load_weights(path).objective == "scr"

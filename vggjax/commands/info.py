@@ -61,7 +61,10 @@ def describe_classes(weights: Weights) -> str:
   if not weights.class_names:
     return f"{weights.num_outputs}, not named"
   few = ", ".join(weights.class_names[:3])
-  return f"{weights.num_outputs}: {few}, ..."
+  boxes = ""
+  if weights.objective != "classes":
+    boxes = f"; the outputs are boxes, {weights.objective}"
+  return f"{len(weights.class_names)}: {few}, ...{boxes}"
 
 
 class LayerInfo(NamedTuple):

@@ -121,14 +121,7 @@ def evaluate_boxes(config: ConfigDict, workdir: Path) -> None:
   ]
   classes = source.labels()[:, None]
   if classifiers:
-    items = [
-      item
-      for net in classifiers
-      for item in posteriors.get_posteriors(
-        config, net, images, "dense", scales
-      )
-    ]
-    classes = classes_of(fusion.fuse(items), source)
+    classes = find_classes(config, classifiers, images, source, scales)
   answers = locate(config, network, classifiers, source, classes, scales)
   if config.pictures:
     draw_boxes(config, network, source, answers)
@@ -138,6 +131,34 @@ def evaluate_boxes(config: ConfigDict, workdir: Path) -> None:
     run.note(f"for the ILSVRC localization server: {path}")
     return
   report(config, workdir, scales, source, answers)
+
+
+def find_classes(
+  config: ConfigDict,
+  classifiers: Sequence[Network],
+  images: Any,
+  source: Any,
+  scales: Sequence[int],
+) -> np.ndarray:
+  """The five most probable classes int32 [N, k] of images, dense (Sect. 3.2).
+
+  Args:
+    config: of the localization network's evaluation.
+    classifiers: whose posteriors are averaged.
+    images: the split.
+    source: those of its N images that have boxes.
+    scales: Q, pixels.
+  """
+  # As these networks are evaluated by themselves, so that what is stored of
+  # them serves both.
+  config = config.copy_and_resolve_references()
+  config.test_mirror = True
+  items = []
+  for network in classifiers:
+    model = network.model.clone(pool5_offsets=1)
+    network = dataclasses.replace(network, model=model)
+    items += posteriors.get_posteriors(config, network, images, "dense", scales)
+  return classes_of(fusion.fuse(items), source)
 
 
 def open_classifier(
