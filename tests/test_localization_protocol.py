@@ -50,7 +50,7 @@ def brightness_net(num_outputs, pool, offsets):
 def pictures_with_squares():
   """Black images, each with a white square of 9 pixels somewhere."""
   random = np.random.default_rng(1)
-  for height, width in SIZES * 4:
+  for height, width in SIZES[:3] * 5:
     top, left = random.integers(0, (height - 9, width - 9))
     image = np.zeros((height, width, 3), np.uint8)
     image[top : top + 9, left : left + 9] = 255
@@ -61,9 +61,15 @@ def overlap(a, b):
   return min(a[2], b[2]) > max(a[0], b[0]) and min(a[3], b[3]) > max(a[1], b[1])
 
 
-@pytest.mark.parametrize("offsets", [1, 2])
-@pytest.mark.parametrize("pool", ["ceil", "floor"])
-@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize(
+  ("pool", "offsets", "mirror"),
+  [
+    ("ceil", 1, True),
+    ("floor", 1, False),
+    ("ceil", 2, False),
+    ("floor", 2, True),
+  ],
+)
 def test_positions_see_the_pixels_of_their_boxes(pool, offsets, mirror):
   """A box as large as the crop is lit if and only if the square is in it."""
   net, params = brightness_net(2, pool, offsets)
