@@ -12,11 +12,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.systems import MissingPosteriorsError, System, Systems
-from vggjax import metrics
 from vggjax.configs import localization
 from vggjax.errors import InputError
 from vggjax.geometry import scale_for_crop
-from vggjax.tasks import boxes, locate
+from vggjax.tasks import answers, boxes, locate
 from vggjax.tasks import run as task_run
 
 # The run whose config tells how images are read where there is no member.
@@ -85,7 +84,7 @@ class Locations(Systems):
 
   def answers(
     self, system: Location, seed: int, threshold: float | None = None
-  ) -> locate.Answers:
+  ) -> answers.Answers:
     """What a location answers.
 
     Args:
@@ -100,12 +99,14 @@ class Locations(Systems):
     classes = source.labels()[:, None]
     if system.answers:
       item = self.posteriors(system.answers, seed)
-      classes = locate.classes_of(item, source)
+      classes = answers.classes_of(item, source)
     if not system.members:
       train = config.dataset.train_split
-      box = locate.mean_box(task_run.open_split(config, train, with_boxes=True))
+      box = answers.mean_box(
+        task_run.open_split(config, train, with_boxes=True)
+      )
       everywhere = np.broadcast_to(box, (*classes.shape, 4))
-      return locate.Answers(classes, everywhere, np.ones(classes.shape))
+      return answers.Answers(classes, everywhere)
     found, ratings = [], []
     for member in system.members:
       for values in self._boxes_and_ratings(
@@ -115,19 +116,7 @@ class Locations(Systems):
         ratings += values[1:]
     if threshold is None:
       threshold = config.merge_threshold
-    return locate.merged(source.sizes(), classes, found, ratings, threshold)
-
-  def wrong(
-    self, system: Location, seed: int, answers: locate.Answers
-  ) -> dict[str, np.ndarray]:
-    """Which images are wrong by each measure: 100 or 0, float [N]."""
-    _, source = self.config_and_source(system, seed)
-    labels = source.labels()
-    boxes_wrong = metrics.localization_wrong(
-      answers.classes, answers.boxes, labels, source.true_boxes()
-    )
-    missed = np.all(answers.classes != labels[:, None], axis=1)
-    return {"box": 100.0 * boxes_wrong, "class": 100.0 * missed}
+    return answers.merged(source.sizes(), classes, found, ratings, threshold)
 
   def config_and_source(
     self, system: Location, seed: int
@@ -145,7 +134,8 @@ class Locations(Systems):
     return config, self._sources[key]
 
   def _find_wrong(self, system: Location, seed: int) -> dict[str, np.ndarray]:
-    return self.wrong(system, seed, self.answers(system, seed))
+    _, source = self.config_and_source(system, seed)
+    return answers.wrong(self.answers(system, seed), source)
 
   def _boxes_and_ratings(self, config, source, classes, system, member, seed):
     """At each scale: boxes, and ratings if the location has raters."""
@@ -166,7 +156,7 @@ class Locations(Systems):
         f"boxes of {', '.join(self.runs_of(system))}"
       )
     if by_rater:
-      columns.append(locate.mean_ratings(by_rater))
+      columns.append(answers.mean_ratings(by_rater))
     return zip(*columns, strict=True)
 
   def _with_offsets(self, run, seed, config):

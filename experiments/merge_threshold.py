@@ -18,6 +18,7 @@ from experiments.runner import name_missing
 from experiments.systems import MissingRunError
 from experiments.table9 import TABLE
 from vggjax.errors import InputError
+from vggjax.tasks.answers import wrong
 
 THRESHOLDS = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.3)
 
@@ -56,10 +57,11 @@ def print_errors(options) -> int:
 
 def _error(locations, system, threshold):
   seeds = locations.seeds()
-  errors = [
-    locations.wrong(system, s, locations.answers(system, s, threshold))["box"]
-    for s in seeds
-  ]
+  errors = []
+  for seed in seeds:
+    _, source = locations.config_and_source(system, seed)
+    found = locations.answers(system, seed, threshold)
+    errors.append(wrong(found, source)["box"])
   return float(np.mean(errors))
 
 

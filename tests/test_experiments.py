@@ -1,6 +1,5 @@
 """Every table and the findings, from all runs, against figures by hand."""
 
-import functools
 import json
 import math
 import re
@@ -11,7 +10,7 @@ import paper_tables
 import pytest
 import tiny_runs
 from known_posteriors import wrong
-from tiny_runs import cells_of, options, read_result, run_module
+from tiny_runs import cells_of
 from tiny_runs import trained as trained
 
 from experiments import findings, table2
@@ -32,17 +31,7 @@ def known(trained, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def results(known, tmp_path_factory):
-  """A function: the JSON and the Markdown of a driver of the known runs."""
-
-  @functools.cache
-  def run(name):
-    folder = tmp_path_factory.mktemp("results")
-    with pytest.MonkeyPatch.context() as patch:
-      tiny_runs.read_once(patch)
-      assert run_module(name, *options(known, folder, "--no_compute")) == 0
-    return read_result(folder, name)
-
-  return run
+  return tiny_runs.results_of(known, tmp_path_factory)
 
 
 def measures_of(name):

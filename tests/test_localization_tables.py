@@ -115,15 +115,7 @@ def known(trained, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def results(known, tmp_path_factory):
-  @functools.cache
-  def run(name):
-    folder = tmp_path_factory.mktemp("results")
-    with pytest.MonkeyPatch.context() as patch:
-      tiny_runs.read_once(patch)
-      assert run_module(name, *options(known, folder, "--no_compute")) == 0
-    return read_result(folder, name)
-
-  return run
+  return tiny_runs.results_of(known, tmp_path_factory)
 
 
 def center_wrong(run, q):

@@ -188,6 +188,20 @@ def run_module(name, *arguments):
   return stopped.value.code
 
 
+def results_of(known, tmp_path_factory):
+  """A function: the JSON and the Markdown of a driver of known runs."""
+
+  @functools.cache
+  def run(name):
+    folder = tmp_path_factory.mktemp("results")
+    with pytest.MonkeyPatch.context() as patch:
+      read_once(patch)
+      assert run_module(name, *options(known, folder, "--no_compute")) == 0
+    return read_result(folder, name)
+
+  return run
+
+
 def options(runs, results, *more):
   """The options that every table needs."""
   return "--profile=mini", f"--runs={runs}", f"--results={results}", *more

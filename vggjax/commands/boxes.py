@@ -14,7 +14,7 @@ from vggjax.commands.pictures import Pictures
 from vggjax.errors import InputError
 from vggjax.evaluate.rows import RaggedRows
 from vggjax.localize import protocol
-from vggjax.tasks import locate
+from vggjax.tasks import answers
 from vggjax.tasks.run import picture_module
 from vggjax.weights.load import load_weights
 from vggjax.weights.weights import Weights
@@ -75,7 +75,7 @@ def find_boxes(
   classifier: Weights,
   scales: Sequence[int],
   sizes: Sequence[tuple[int, int]],
-) -> locate.Answers:
+) -> answers.Answers:
   """The boxes of each picture's most probable classes.
 
   Args:
@@ -88,7 +88,7 @@ def find_boxes(
     sizes: N heights and widths.
   """
   localizer = load_localizer(options.boxes, classifier)
-  classes = locate.top_classes(posteriors, options.top)
+  classes = answers.top_classes(posteriors, options.top)
   index = {path: i for i, path in enumerate(pictures.paths)}
   of_all = np.zeros((len(index), classes.shape[1]), np.int32)
   of_all[[index[path] for path in paths]] = classes
@@ -118,7 +118,7 @@ def find_boxes(
     for q, values in zip(scales, found, strict=True)
   ]
   threshold = options.merge_threshold
-  return locate.merged(sizes, classes, found, ratings, threshold)
+  return answers.merged(sizes, classes, found, ratings, threshold)
 
 
 def tell(
@@ -144,7 +144,7 @@ def tell(
 def draw(
   pictures: Pictures,
   files: dict[Path, Path],
-  answers: locate.Answers,
+  located: answers.Answers,
   posteriors: np.ndarray,
   names: Sequence[str],
 ) -> None:
@@ -153,7 +153,7 @@ def draw(
   Args:
     pictures: what decodes them.
     files: of the PNGs by picture, N.
-    answers: see `find_boxes`.
+    located: of `find_boxes`.
     posteriors: float [N, K].
     names: of the classes.
   """
@@ -162,15 +162,15 @@ def draw(
     return
   for i, (path, file) in enumerate(files.items()):
     image = pictures.decode(path)
-    values = posteriors[i, answers.classes[i]]
+    values = posteriors[i, located.classes[i]]
     drawn = max(1, int(np.sum(values >= DRAWN_FROM)))
     texts = [
       f"{visualize.short_name(names[k])} {100 * value:.0f} %"
-      for k, value in zip(answers.classes[i, :drawn], values, strict=False)
+      for k, value in zip(located.classes[i, :drawn], values, strict=False)
     ]
     example = visualize.Located(
       images.rescale(image, min(SHOWN_SIDE, *image.shape[:2])),
-      answers.boxes[i, :drawn],
+      located.boxes[i, :drawn],
       texts,
       annotated_boxes(path, image.shape[:2]),
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from vggjax import geometry, parallel
+from vggjax import geometry
 from vggjax.errors import InputError
 from vggjax.evaluate import dense, store
 from vggjax.evaluate.buckets import Buckets
@@ -54,7 +54,10 @@ def get_boxes(
   regression = network.card.get("objective", "classes")
   if regression == "classes":
     raise InputError(f"{network.workdir} predicts classes, not boxes")
-  options = {"regression": regression, **bucket_options(config, network)}
+  options = {
+    "regression": regression,
+    **posteriors.bucket_options(config, network),
+  }
   make = protocol.center_boxes
   if part == "dense":
     make = functools.partial(protocol.dense_boxes, mirror=config.test_mirror)
@@ -94,20 +97,10 @@ def get_ratings(
     network.model,
     network.params,
     mirror=config.test_mirror,
-    **bucket_options(config, network),
+    **posteriors.bucket_options(config, network),
   )
   what = config, network, source, classes, "ratings", "dense", scales
   return _get(*what, make if compute else None)
-
-
-def bucket_options(config: ConfigDict, network: Network) -> dict[str, Any]:
-  """The options that all protocols share."""
-  return {
-    "mean": network.card["mean"],
-    "batch_size": config.test_batch_size,
-    "devices": parallel.select_devices(config.num_devices),
-    "precision": config.test_precision,
-  }
 
 
 def _get(

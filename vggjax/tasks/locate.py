@@ -9,91 +9,20 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from vggjax import checkpoint, imagenet, metrics
+from vggjax import checkpoint, imagenet
 from vggjax import config as configuration
 from vggjax.errors import InputError
-from vggjax.evaluate import fusion, store, submission
+from vggjax.evaluate import fusion, submission
 from vggjax.files import written_whole
-from vggjax.localize.protocol import best_boxes
 from vggjax.tasks import boxes, posteriors, run
+from vggjax.tasks.answers import (
+  Answers,
+  classes_of,
+  mean_ratings,
+  merged,
+  wrong,
+)
 from vggjax.tasks.posteriors import Network
-
-# Classes that are answered, each with a box.
-NUM_ANSWERS = 5
-
-
-@dataclasses.dataclass(frozen=True)
-class Answers:
-  """What is said of each image: classes, the best first, each with a box.
-
-  Attributes:
-    classes: int [N, k].
-    boxes: float [N, k, 4], edges as fractions of the image.
-    confidences: float [N, k], see `protocol.best_boxes`.
-  """
-
-  classes: np.ndarray
-  boxes: np.ndarray
-  confidences: np.ndarray
-
-
-def classes_of(item: store.Posteriors, source: Any) -> np.ndarray:
-  """The five most probable classes int32 [N, k] of a source's images.
-
-  Args:
-    item: posteriors of all images of the split.
-    source: those that have boxes.
-  """
-  row_of = {name: row for row, name in enumerate(item.ids.tolist())}
-  rows = [row_of[name] for name in source.ids()]
-  return top_classes(item.posteriors[rows])
-
-
-def top_classes(values: np.ndarray, count: int = NUM_ANSWERS) -> np.ndarray:
-  """The most probable classes int32 [N, count] of posteriors [N, K]."""
-  order = np.argsort(-values, axis=1, kind="stable")
-  return order[:, :count].astype(np.int32)
-
-
-def merged(
-  sizes: np.ndarray,
-  classes: np.ndarray,
-  found: Sequence[list[np.ndarray]],
-  ratings: Sequence[list[np.ndarray]],
-  threshold: float,
-) -> Answers:
-  """The boxes of several networks and scales as one for each class (App. A.1).
-
-  Args:
-    sizes: int [N, 2], heights and widths of the images.
-    classes: int [N, k].
-    found: for each network and scale, for each image, boxes [P, k, 4].
-    ratings: likewise, posteriors [P, k]; none: all positions count as much.
-    threshold: of `greedy_merge`.
-  """
-  result = []
-  for i, size in enumerate(sizes):
-    of_image = np.concatenate([values[i] for values in found])
-    rates = np.ones(of_image.shape[:2])
-    if ratings:
-      rates = np.concatenate([values[i] for values in ratings])
-    result.append(best_boxes(of_image, rates, size, threshold))
-  return Answers(classes, *map(np.array, zip(*result, strict=True)))
-
-
-def mean_ratings(by_network: Sequence[boxes.Found]) -> boxes.Found:
-  """The mean over classification networks of what `get_ratings` gives."""
-  return [
-    [np.mean(values, axis=0) for values in zip(*scale, strict=True)]
-    for scale in zip(*by_network, strict=True)
-  ]
-
-
-def mean_box(source: Any) -> np.ndarray:
-  """The mean box of a split in the center of an image, [4], fractions."""
-  first = np.array([of_image[0] for of_image in source.true_boxes()])
-  half = (first[:, 2:] - first[:, :2]).mean(axis=0) / 2
-  return np.concatenate([0.5 - half, 0.5 + half])
 
 
 def evaluate_boxes(config: ConfigDict, workdir: Path) -> None:
@@ -249,15 +178,11 @@ def report(
   answers: Answers,
 ) -> None:
   """Prints and writes the errors (App. A.2)."""
-  labels = source.labels()
-  wrong = metrics.localization_wrong(
-    answers.classes, answers.boxes, labels, source.true_boxes()
-  )
-  missed = ~np.any(answers.classes == labels[:, None], axis=1)
+  errors = wrong(answers, source)
   result = {
     "test_scales": ",".join(map(str, scales)),
-    "localization_error": 100 * float(wrong.mean()),
-    "class_error": 100 * float(missed.mean()),
+    "localization_error": float(errors["box"].mean()),
+    "class_error": float(errors["class"].mean()),
   }
   path = file_of(config, workdir, scales, ".json")
   with written_whole(path) as temporary:
@@ -266,7 +191,7 @@ def report(
   if config.classifier:
     answered = f"{answers.classes.shape[1]} classes of {config.classifier}"
   print(
-    f"{config.run} on {config.split}: {len(labels)} images, boxes of "
+    f"{config.run} on {config.split}: {len(answers.classes)} images, boxes of "
     f"{answered}, {config.protocol}, Q {result['test_scales']}\n"
     f"localization error {result['localization_error']:.2f} %, "
     f"class-only error {result['class_error']:.2f} %"

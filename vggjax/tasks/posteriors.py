@@ -248,12 +248,7 @@ def fill(
 
 def make_buckets(config: ConfigDict, network: Network, part: str) -> Buckets:
   """What computes a protocol's posteriors of padded batches."""
-  options = {
-    "mean": network.card["mean"],
-    "batch_size": config.test_batch_size,
-    "devices": parallel.select_devices(config.num_devices),
-    "precision": config.test_precision,
-  }
+  options = bucket_options(config, network)
   model, params = network.model, network.params
   if part == "dense":
     return dense.dense_buckets(
@@ -270,3 +265,13 @@ def make_buckets(config: ConfigDict, network: Network, part: str) -> Buckets:
   return multicrop.multicrop_buckets(
     model, params, mirror=False, grid=1, **options
   )
+
+
+def bucket_options(config: ConfigDict, network: Network) -> dict[str, Any]:
+  """The options of `Buckets` that all protocols share, and the mean."""
+  return {
+    "mean": network.card["mean"],
+    "batch_size": config.test_batch_size,
+    "devices": parallel.select_devices(config.num_devices),
+    "precision": config.test_precision,
+  }
