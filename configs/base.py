@@ -129,7 +129,7 @@ def get_config() -> ConfigDict:
   config.classifier = ""
   # Boxes that match at most this badly are merged, see `localize.merge`; tuned
   # on the validation split.
-  config.merge_threshold = 0.6
+  config.merge_threshold = 0.7
   # Images computed at once over all devices; 0: as many as suit their size.
   config.test_batch_size = 0
   # The checkpoint: "best", "last", or a step.

@@ -35,9 +35,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--merge_threshold",
     type=float,
-    default=0.6,
+    default=0.7,
     metavar="T",
-    help="boxes that match at most this badly are merged; default 0.6",
+    help="boxes that match at most this badly are merged; default 0.7",
   )
   parser.add_argument(
     "--draw",
