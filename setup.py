@@ -21,6 +21,7 @@ CORE = [
   "orbax-checkpoint>=0.11.30,<0.13",
   "pillow>=11",
   "safetensors>=0.5",
+  "scipy>=1.13",
   "tensorboardX>=2.6",
   "tqdm>=4.66",
 ]
@@ -37,6 +38,7 @@ EXTRAS = {
   "plots": ["matplotlib>=3.9"],
   "weights": ["h5py>=3.11", "huggingface_hub>=0.30"],
   "torch": ["torch==2.13.0"],
+  "transfer": ["scikit-learn>=1.5"],
   "test": [
     "hypothesis>=6.100",
     "protobuf>=5",
@@ -62,6 +64,7 @@ setup(
   packages=find_packages(include=["vggjax", "vggjax.*"]),
   package_data={
     "vggjax": ["*.txt"],
+    "vggjax.data.datasets": ["*.txt"],
     "vggjax.experiments": ["*.css"],
   },
   install_requires=CORE,

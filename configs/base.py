@@ -9,7 +9,8 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
   """The paper's settings for net A at S = 256."""
   config = ConfigDict()
-  # "train" or "evaluate".
+  # "train", "evaluate", or "transfer": features of trained networks and linear
+  # classifiers of another data set.
   config.task = "train"
   # Name of the run, for messages and pictures.
   config.run = "A-256"
@@ -136,6 +137,32 @@ def get_config() -> ConfigDict:
   config.checkpoint = "best"
   # Precision of matrix products: "highest", "high" or "default".
   config.test_precision = "highest"
+
+  # --- Transfer (App. B) ---
+  # Besides, `dataset.train_split`; `dataset.validation_split`, on which the
+  # SVM's C is chosen ("": on a fifth of the training images); `split`, which is
+  # tested; and `test_scales` count.
+  config.transfer = ConfigDict()
+  # Training runs or weights, as in `init_from`, joined by commas; their
+  # features are stacked.
+  config.transfer.networks = ""
+  # The layer whose map is averaged.
+  config.transfer.layer = "fc7"
+  # How scales are combined: "average", "max" or "stack".
+  config.transfer.aggregate = "average"
+  # What of an image is described: "image" (all of it), "box" (the one that
+  # comes with it), or "both", stacked.
+  config.transfer.region = "image"
+  # "recall" (mean class recall; a class an image), or, for several labels an
+  # image, the mean average precision: "ap" or "ap11" (VOC-2007's).
+  config.transfer.measure = "recall"
+  # Splits drawn at random from the images of all splits named; 0: the splits as
+  # they are.
+  config.transfer.random_splits = 0
+  # Of a random split: images of each class to train on, and at most to test;
+  # 0: all that are left.
+  config.transfer.train_per_class = 30
+  config.transfer.test_per_class = 0
 
   # --- The run ---
   # Devices of this process; 0: all.

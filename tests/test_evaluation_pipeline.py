@@ -8,6 +8,8 @@ from numbered_pictures import source as source
 
 from vggjax import geometry, images
 from vggjax.data import pipeline
+from vggjax.data.boxes import cut
+from vggjax.data.sources import open_source
 from vggjax.errors import InputError
 
 
@@ -120,6 +122,61 @@ def test_images_not_wanted_are_not_decoded(tmp_path):
   wanted = np.arange(8) != 5
   found = pipeline.rescaled_images(source, [8], wanted=wanted)
   assert [index for index, *_ in found] == [0, 1, 2, 3, 4, 6, 7]
+
+
+def test_rescaled_images_of_boxes(tmp_path):
+  """Of the first box, that is the largest, and of no pixel beside it."""
+  plain = write_folder(tmp_path, 6)
+  rows = ["file,xmin,ymin,xmax,ymax"]
+  for i in range(6):
+    # The last pixels included.
+    rows += [f"{i:03},1,1,2,2", f"{i:03},{i},2,{i + 6},8"]
+  (tmp_path / "boxes.csv").write_text("\n".join(rows))
+  source = open_source(f"folder:{tmp_path}", "train", with_boxes=True)
+  options = {"test_scales": [8, 14], "of_boxes": True}
+  found = list(pipeline.rescaled_images(source, **options))
+  assert [name for _, name, _, _ in found] == plain.ids()
+  assert [label for _, _, label, _ in found] == plain.labels().tolist()
+  for i, name, _, versions in found:
+    image = images.decode((tmp_path / name).read_bytes())
+    part = image[2:9, i : i + 7]
+    for scale, version in zip((8, 14), versions, strict=True):
+      expected = images.rescale(part, scale)
+      assert version.shape == expected.shape
+      assert np.abs(version.astype(int) - expected).max() <= 1
+      # A row more or less is told by its size or its pixels.
+      for slip in (image[2:8, i : i + 7], image[1:9, i : i + 7]):
+        other = images.rescale(slip, scale)
+        assert (
+          other.shape != version.shape
+          or np.abs(version.astype(int) - other).max() > 8
+        )
+  wanted = np.isin(np.arange(6), (1, 4))
+  some = list(pipeline.rescaled_images(source, wanted=wanted, **options))
+  assert [index for index, *_ in some] == [1, 4]
+  for ours, i in zip(some, (1, 4), strict=True):
+    np.testing.assert_array_equal(ours[3][1], found[i][3][1])
+  with pytest.raises(ValueError, match="opened without boxes"):
+    pipeline.rescaled_images(plain, **options)
+
+
+@pytest.mark.parametrize(
+  ("box", "rows", "columns"),
+  [
+    ((0.0, 0.0, 1.0, 1.0), (0, 10), (0, 12)),
+    # 4 to 8 columns, which float32 misses by a little; 2.6 to 8.4 rows.
+    ((1 / 3, 0.26, 2 / 3, 0.84), (2, 9), (4, 8)),
+    ((0.3, 0.7, 0.6, 0.9), (7, 9), (3, 8)),
+    # Less than a pixel, at the edges of the image and within.
+    ((1 - 1e-5, 1 - 1e-5, 1.0, 1.0), (9, 10), (11, 12)),
+    ((0.0, 0.0, 1e-5, 1e-5), (0, 1), (0, 1)),
+    ((0.5, 0.55, 0.5 + 1e-5, 0.56), (5, 6), (6, 7)),
+  ],
+)
+def test_cut(box, rows, columns):
+  image = np.arange(10 * 12 * 3, dtype=np.uint16).reshape(10, 12, 3)
+  found = cut(image, np.array(box, np.float32))
+  np.testing.assert_array_equal(found, image[slice(*rows), slice(*columns)])
 
 
 def test_rescaled_images_refuses(folder):

@@ -94,6 +94,30 @@ def test_of_a_feature_net():
       function(model, params, pictures(), 40, mean=MEAN)
 
 
+def test_of_boxes():
+  model, params, net = network("ceil")
+  boxes = [
+    (3.4, 2.0, 47.9, 39.6),  # The pixels that it touches count.
+    (-5.0, 1.0, 33.0, 70.0),  # Beyond the image there is nothing.
+    (0, 0, 39, 39),
+    (1.5, 20.5, 30.5, 60.5),
+  ]
+  parts = [(2, 40, 3, 48), (1, 64, 0, 33), (0, 39, 0, 39), (20, 61, 1, 31)]
+  found = vggjax.extract_features(
+    model, params, pictures(), 37, mean=MEAN, boxes=boxes
+  )
+  cut = [
+    picture[top:bottom, left:right]
+    for picture, (top, bottom, left, right) in zip(
+      pictures(), parts, strict=True
+    )
+  ]
+  wanted = [unit(torch_descriptor(net, p, 37, "fc7")) for p in cut]
+  np.testing.assert_allclose(found, wanted, atol=2e-5)
+  whole = vggjax.extract_features(model, params, pictures(), 37, mean=MEAN)
+  assert np.abs(whole - found).max(axis=1)[[0, 1, 3]].min() > 1e-3
+
+
 @pytest.mark.parametrize(
   ("options", "message"),
   [
@@ -103,6 +127,10 @@ def test_of_a_feature_net():
     ({"test_scales": ()}, "must hold one or more"),
     ({"mean": (1, 2)}, "mean must be 3 numbers"),
     ({"images": []}, "images is empty"),
+    ({"boxes": [(0, 0, 9, 9)]}, "4 images and 1 boxes"),
+    ({"boxes": [(0, 0, 9)] * 4}, r"image 0: box \[0, 0, 9\] must be four"),
+    ({"boxes": [(60, 0, 70, 9)] * 4}, r"box \[60.0, .* covers nothing of the"),
+    ({"boxes": [(9, 0, 9, np.nan)] * 4}, "must be four numbers"),
     ({"images": ["absent.png"]}, "absent.png: no such image file"),
   ],
 )

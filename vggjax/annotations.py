@@ -94,30 +94,91 @@ def read_xml(path: Path, *, is_ilsvrc: bool) -> list[Box]:
   Raises:
     InputError: if the file is not as it should be.
   """
-  if path.stat().st_size > _LARGEST_XML:
-    raise InputError(f"{path}: too large for an annotation: over 1 MB")
-  try:
-    text = path.read_bytes().decode("utf-8-sig")
-    if re.search("<!(DOCTYPE|ENTITY)", text):
-      raise InputError(f"{path}: an annotation must have no DOCTYPE")
-    root = ElementTree.fromstring(text)
-  except (UnicodeDecodeError, ElementTree.ParseError) as error:
-    raise InputError(f"{path}: not an XML file in UTF-8: {error}") from error
-  if root.tag != "annotation":
-    raise InputError(
-      f"{path}: the outermost element must be annotation; it is "
-      f"{root.tag[:80]!r}"
-    )
   boxes = []
-  for number, element in enumerate(root.findall("object"), start=1):
-    label = element.findtext("name", "").strip() or None
+  for where, element in _objects(path):
+    label = _name(element)
     if is_ilsvrc and label and not re.fullmatch(r"n\d{8}", label):
       label = None  # ImageNet names some of its dogs by words.
-    words = [element.findtext(f"bndbox/{c}") or "missing" for c in _CORNERS]
-    where = f"{path}: object {number}"
-    edges = _edges(where, words, 0 if is_ilsvrc else 1, is_ilsvrc)
-    boxes.append((label, edges))
+    boxes.append((label, object_edges(where, element, is_ilsvrc=is_ilsvrc)))
   return boxes
+
+
+def read_labels(path: Path) -> list[tuple[str, bool]]:
+  """The class of each object of such an annotation, and if it is difficult.
+
+  A missing `difficult` is 0; boxes and parts are not read.
+
+  Raises:
+    InputError: if the file is not as it should be.
+  """
+  labels = []
+  for where, element in _objects(path):
+    label = _name(element)
+    if label is None:
+      raise InputError(f"{where}: has no name")
+    difficult = element.findtext("difficult", "").strip() or "0"
+    if difficult not in ("0", "1"):
+      raise InputError(f"{where}: difficult {difficult[:80]!r}: must be 0 or 1")
+    labels.append((label, difficult == "1"))
+  return labels
+
+
+def _name(element: ElementTree.Element) -> str | None:
+  return element.findtext("name", "").strip() or None
+
+
+def _objects(path: Path) -> list[tuple[str, ElementTree.Element]]:
+  with path.open("rb") as file:
+    return xml_objects(str(path), file.read(_LARGEST_XML + 1))
+
+
+def xml_objects(
+  name: str, content: bytes
+) -> list[tuple[str, ElementTree.Element]]:
+  """The objects of such an annotation, each with where it is, for messages.
+
+  Args:
+    name: of the file.
+    content: of the file.
+
+  Raises:
+    InputError: if the file is not as it should be.
+  """
+  if len(content) > _LARGEST_XML:
+    raise InputError(f"{name}: too large for an annotation: over 1 MB")
+  try:
+    text = content.decode("utf-8-sig")
+    if re.search("<!(DOCTYPE|ENTITY)", text):
+      raise InputError(f"{name}: an annotation must have no DOCTYPE")
+    root = ElementTree.fromstring(text)
+  except (UnicodeDecodeError, ElementTree.ParseError) as error:
+    raise InputError(f"{name}: not an XML file in UTF-8: {error}") from error
+  if root.tag != "annotation":
+    raise InputError(
+      f"{name}: the outermost element must be annotation; it is "
+      f"{root.tag[:80]!r}"
+    )
+  return [
+    (f"{name}: object {number}", element)
+    for number, element in enumerate(root.findall("object"), start=1)
+  ]
+
+
+def object_edges(
+  where: str, element: ElementTree.Element, *, is_ilsvrc: bool
+) -> Edges:
+  """The box of an object of `xml_objects`.
+
+  Args:
+    where: it is, for the message.
+    element: the object.
+    is_ilsvrc: see `read_xml`.
+
+  Raises:
+    InputError: if it has none, or none that can be.
+  """
+  words = [element.findtext(f"bndbox/{c}") or "missing" for c in _CORNERS]
+  return _edges(where, words, 0 if is_ilsvrc else 1, is_ilsvrc)
 
 
 def _edges(

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict, config_flags
 from vggjax.errors import InputError
 from vggjax.evaluate.dense import SPATIAL
 from vggjax.evaluate.store import PROTOCOLS
+from vggjax.features.extract import AGGREGATES, REGIONS
 from vggjax.files import written_whole
 from vggjax.localize.head import REGRESSIONS
 from vggjax.models.vgg import NETWORKS
@@ -160,7 +161,7 @@ def _scales(value: Any) -> bool:
 
 # key: (whether a value is allowed, what is)
 CHECKS = {
-  "task": _choice("train", "evaluate"),
+  "task": _choice("train", "evaluate", "transfer"),
   "seed": _between(0, 2**31),
   "network": _choice(*NETWORKS),
   "width": (lambda value: 1 / 64 <= value <= 4, "in [1/64, 4]"),
@@ -198,6 +199,12 @@ CHECKS = {
   "merge_threshold": _at_least(0),
   "test_batch_size": _at_least(0),
   "test_precision": _choice("highest", "high", "default"),
+  "transfer.aggregate": _choice(*AGGREGATES),
+  "transfer.region": _choice(*REGIONS, "both"),
+  "transfer.measure": _choice("recall", "ap", "ap11"),
+  "transfer.random_splits": _at_least(0),
+  "transfer.train_per_class": _at_least(2),
+  "transfer.test_per_class": _at_least(0),
   "num_devices": _at_least(0),
   "log_every": _at_least(1),
   "checkpoint_every": _at_least(1),

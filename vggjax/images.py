@@ -1,4 +1,4 @@
-"""Pictures without TensorFlow: decode, rescale, crop (Sect. 3.1, 3.2).
+"""Pictures without TensorFlow: decode, rescale, cut (Sect. 3.1, 3.2).
 
 `data/preprocess.py` does the same in TensorFlow; both give the same pixels.
 """
@@ -6,6 +6,7 @@
 import io
 import os
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -116,3 +117,34 @@ def rescale(image: np.ndarray, smallest_side: int) -> np.ndarray:
   """
   rescaled = rescale_float(image, smallest_side)
   return np.clip(np.rint(rescaled), 0, 255).astype(np.uint8)
+
+
+def cut(image: np.ndarray, box: Sequence[float], name: str) -> np.ndarray:
+  """The part of an image that a box covers, a pixel it touches included.
+
+  Args:
+    image: [H, W, 3].
+    box: left, top, right and bottom edge, pixels.
+    name: of the image, for the message.
+
+  Returns:
+    [h, w, 3], a view.
+
+  Raises:
+    InputError: if the box covers nothing of the image.
+  """
+  limits = np.array(image.shape[1::-1])
+  edges = np.asarray(box, float)
+  if edges.shape != (4,) or not np.isfinite(edges).all():
+    raise InputError(
+      f"{name}: box {np.asarray(box).tolist()} must be four numbers: left, "
+      "top, right, bottom"
+    )
+  left, top = np.maximum(np.floor(edges[:2]), 0).astype(int)
+  right, bottom = np.minimum(np.ceil(edges[2:]), limits).astype(int)
+  if left >= right or top >= bottom:
+    raise InputError(
+      f"{name}: box {edges.tolist()} covers nothing of the image, "
+      f"{[0, 0, *limits.tolist()]}"
+    )
+  return image[top:bottom, left:right]

@@ -13,9 +13,14 @@ from vggjax.config import parse_arguments
 from vggjax.errors import InputError
 from vggjax.tasks.evaluate import evaluate
 from vggjax.tasks.train import train
+from vggjax.tasks.transfer import transfer
 from vggjax.train.log import NonFiniteError
 
-TASKS = {"train": train, "evaluate": evaluate}
+TASKS = {
+  "train": train,
+  "evaluate": evaluate,
+  "transfer": transfer,
+}
 BAD_INPUT, DIVERGED, INTERRUPTED = 2, 3, 130
 
 

@@ -1,4 +1,5 @@
-"""Errors of classification and localization, in percent (Sect. 4, App. A)."""
+"""Measures of answers, in percent: errors (Sect. 4, App. A), average precision
+and recall (App. B)."""
 
 from collections.abc import Sequence
 
@@ -84,3 +85,119 @@ def localization_wrong(
     overlaps = geometry.iou(found[:, None], true[None]).max(axis=1)
     wrong.append(not np.any((answer == label) & (overlaps > MIN_IOU)))
   return np.array(wrong)
+
+
+def average_precision(
+  scores: np.ndarray, targets: np.ndarray, *, points: int = 0
+) -> float:
+  """The average precision of one class, as PASCAL VOC measures it (App. B).
+
+  Precision and recall are taken only between distinct scores, so images of
+  equal score enter together and no order of ties helps. NaN ranks last.
+
+  Args:
+    scores: float [N].
+    targets: int8 [N]; 1: the image has the class, -1: it has not, 0: unknown
+      or "difficult", left out.
+    points: 11: the mean, over the recalls 0, 0.1, ..., 1, of the highest
+      precision at that recall or above (VOC-2007); 0: the area below the
+      highest precision at each recall or above (from VOC-2010 on).
+
+  Returns:
+    Percent.
+
+  Raises:
+    ValueError: if the arrays do not belong together, or no target is 1.
+  """
+  scores, targets = np.asarray(scores, float), np.asarray(targets)
+  if scores.ndim != 1 or targets.shape != scores.shape:
+    raise ValueError(
+      f"scores {scores.shape} and targets {targets.shape} must both be [N]"
+    )
+  if not np.isin(targets, (-1, 0, 1)).all():
+    raise ValueError("targets must be -1, 0 or 1")
+  if points not in (0, 11):
+    raise ValueError(f"points must be 0 or 11, not {points}")
+  if not np.any(targets == 1):
+    raise ValueError("there is no positive image to measure a recall of")
+  is_known = targets != 0
+  # unique() sorts, puts NaN last and makes all NaN one.
+  _, ranks = np.unique(-scores[is_known], return_inverse=True)
+  hits = np.cumsum(np.bincount(ranks[targets[is_known] == 1]))
+  found = np.cumsum(np.bincount(ranks))
+  # Beyond the last hit, recall is 1 and precision falls.
+  precision = hits / found[: len(hits)]
+  precision = np.maximum.accumulate(precision[::-1])[::-1]
+  if points:
+    # In integers: 3 of 10 hits are a recall of 0.3, whatever 3 * 0.1 is.
+    first = np.searchsorted(10 * hits, np.arange(11) * hits[-1])
+    return float(100 * np.mean(precision[first]))
+  return float(100 * np.sum(np.diff(hits, prepend=0) * precision) / hits[-1])
+
+
+def mean_average_precision(
+  scores: np.ndarray, targets: np.ndarray, *, points: int = 0
+) -> float:
+  """The mean over the classes of `average_precision` (App. B).
+
+  Args:
+    scores: float [N, K].
+    targets: int8 [N, K], in {-1, 0, 1}.
+    points: see `average_precision`.
+
+  Returns:
+    Percent.
+
+  Raises:
+    ValueError: if the arrays do not belong together, or a class has no
+      positive image.
+  """
+  scores, targets = np.asarray(scores), np.asarray(targets)
+  if scores.ndim != 2 or targets.shape != scores.shape or not scores.shape[1]:
+    raise ValueError(
+      f"scores {scores.shape} and targets {targets.shape} must both be "
+      "[N, K], K at least 1"
+    )
+  values = []
+  for k in range(scores.shape[1]):
+    try:
+      values.append(
+        average_precision(scores[:, k], targets[:, k], points=points)
+      )
+    except ValueError as error:
+      raise ValueError(f"class {k}: {error}") from error
+  return float(np.mean(values))
+
+
+def mean_class_recall(scores: np.ndarray, labels: np.ndarray) -> float:
+  """The share of right images in each class, averaged over classes (App. B).
+
+  An image is right in the sense of `topk_wrong` with k = 1. Classes without
+  images do not count.
+
+  Args:
+    scores: float [N, K], any monotone scores.
+    labels: int [N], in [0, K).
+
+  Returns:
+    Percent.
+
+  Raises:
+    ValueError: if the arrays do not belong together, or N is 0.
+  """
+  is_right = ~topk_wrong(scores, labels)
+  counts = np.bincount(labels)
+  hits = np.bincount(labels, weights=is_right)
+  return float(100 * np.mean(hits[counts > 0] / counts[counts > 0]))
+
+
+def recall_values(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+  """Values of images whose mean is `mean_class_recall`, float [N].
+
+  For intervals of it by `evaluate.bootstrap`. A right image counts the more,
+  the fewer its class has.
+  """
+  is_right = ~topk_wrong(scores, labels)
+  counts = np.bincount(labels)
+  weights = len(is_right) / (np.count_nonzero(counts) * counts[labels])
+  return 100.0 * is_right * weights

@@ -145,6 +145,32 @@ def _of_fractions(edges, name):
   return fractions(edges, (1, 1), _bytes(name).decode())
 
 
+def cut(image: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
+  """The pixels that a box touches, at least one (App. B).
+
+  Args:
+    image: [H, W, 3].
+    box: float32 [4], as in the records.
+
+  Returns:
+    [h, w, 3].
+  """
+  size = tf.shape(image, tf.int64)[:2]
+  # Edges between pixels shall stay there.
+  edges = rounded(
+    tf.cast(tf.reshape(box, [2, 2])[:, ::-1], tf.float64)
+    * tf.cast(size, tf.float64)
+  )
+  start = tf.minimum(tf.cast(tf.floor(edges[0]), tf.int64), size - 1)
+  stop = tf.maximum(tf.cast(tf.math.ceil(edges[1]), tf.int64), start + 1)
+  return image[start[0] : stop[0], start[1] : stop[1]]
+
+
+def rounded(edges: tf.Tensor) -> tf.Tensor:
+  """Edges, pixels, to 1/1024: without what float32 rounded."""
+  return tf.round(edges * 1024) / 1024
+
+
 def _bytes(string: bytes | np.ndarray) -> bytes:
   # Outside of a graph TensorFlow passes a string as an array of objects.
   return bytes(np.asarray(string, object).item())

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from vggjax.data import preprocess, resampling
+from vggjax.data.boxes import cut
 from vggjax.data.reading import (
   check_process,
   check_shares,
@@ -117,6 +118,7 @@ def rescaled_images(
   test_scales: Sequence[int],
   *,
   wanted: np.ndarray | None = None,
+  of_boxes: bool = False,
   process_index: int = 0,
   process_count: int = 1,
 ) -> "RescaledImages":
@@ -126,6 +128,8 @@ def rescaled_images(
     source: of N examples.
     test_scales: Qs, pixels.
     wanted: bool [N], which images; None: all.
+    of_boxes: whether each image is first cut to its first box (App. B); of a
+      source with boxes.
     process_index, process_count: this process yields the wanted images whose
       index is congruent to process_index modulo process_count.
 
@@ -137,15 +141,18 @@ def rescaled_images(
   Raises:
     InputError: if an argument is out of range; while iterating, if an image
       cannot be decoded.
+    ValueError: if there are no boxes to cut to.
   """
   check_process(process_index, process_count)
+  if of_boxes and not source.with_boxes:
+    raise ValueError(f"{source.spec}: opened without boxes")
   if not test_scales or min(test_scales) < 1:
     raise InputError(
       f"test scales {tuple(test_scales)}: must be one Q or more, at least 1"
     )
   mine = np.arange(source.num_examples) % process_count == process_index
   records = select(source, mine if wanted is None else mine & wanted)
-  return RescaledImages(source, records, tuple(test_scales))
+  return RescaledImages(source, records, tuple(test_scales), of_boxes)
 
 
 class RescaledImages(Iterator[tuple[int, str, int, list[np.ndarray]]]):
@@ -157,7 +164,11 @@ class RescaledImages(Iterator[tuple[int, str, int, list[np.ndarray]]]):
   """
 
   def __init__(
-    self, source: Source, records: tf.data.Dataset, scales: tuple[int, ...]
+    self,
+    source: Source,
+    records: tf.data.Dataset,
+    scales: tuple[int, ...],
+    of_boxes: bool,
   ):
     self.capped = 0
     self._source = source
@@ -166,6 +177,8 @@ class RescaledImages(Iterator[tuple[int, str, int, list[np.ndarray]]]):
 
     def rescaled(record: Record):
       image = preprocess.decode(record["bytes"])
+      if of_boxes:
+        image = cut(image, record["boxes"][0])
       source_size = tf.shape(image, tf.int64)[:2]
       images = tuple(
         preprocess.to_uint8(resampling.rescale(image, scale))

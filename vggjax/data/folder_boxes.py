@@ -38,11 +38,12 @@ def read_boxes(
   Raises:
     InputError: if there is no box at all, or a file is not as it should be.
   """
+  images = [image for image, _ in listing.images]
   places = [boxes] if boxes else _usual_places(split, listing.is_imagenet)
   for place in places:
     path = root / place
     if place == _BESIDE:
-      found = _beside(root, listing)
+      found = _of_files(xml_beside(root, images), False)
     elif path.is_file():
       found = _of_table(root, path, listing)
     elif path.is_dir():
@@ -112,22 +113,41 @@ def _find_by_stem(
   return find
 
 
-def _beside(root: Path, listing: Listing) -> dict[str, list[Box]]:
-  paths = {
-    image: root / f"{os.path.splitext(image)[0]}.xml"
-    for image, _ in listing.images
-  }
-  return {
-    image: read_xml(path, is_ilsvrc=False)
-    for image, path in paths.items()
-    if path.is_file()
-  }
-
-
 def _of_tree(
   root: Path, folder: Path, listing: Listing
 ) -> dict[str, list[Box]]:
-  """Of the XML file whose path in its folder ends as the image's does."""
+  listed = {image for image, _ in listing.images}
+  # ImageNet's names are unique, and there are many.
+  found = xml_in(folder, listed if listing.is_imagenet else walk_images(root))
+  is_ilsvrc = listing.is_imagenet or "CLS-LOC" in folder.parts
+  found = {image: path for image, path in found.items() if image in listed}
+  return _of_files(found, is_ilsvrc)
+
+
+def _of_files(found: dict[str, Path], is_ilsvrc: bool) -> dict[str, list[Box]]:
+  return {
+    image: read_xml(path, is_ilsvrc=is_ilsvrc) for image, path in found.items()
+  }
+
+
+def xml_beside(root: Path, images: Iterable[str]) -> dict[str, Path]:
+  """The file NAME.xml beside an image, of each image that has one."""
+  paths = {
+    image: root / f"{os.path.splitext(image)[0]}.xml" for image in images
+  }
+  return {image: path for image, path in paths.items() if path.is_file()}
+
+
+def xml_in(folder: Path, images: Iterable[str]) -> dict[str, Path]:
+  """The XML file whose path in its folder ends as the image's does.
+
+  Args:
+    folder: of the XML files.
+    images: of the whole data set; a file could be of several, an error.
+
+  Returns:
+    For each image that has one.
+  """
   paths = {}
   for parent, _, files in os.walk(folder, followlinks=True):
     for name in files:
@@ -135,9 +155,6 @@ def _of_tree(
       if suffix.lower() == ".xml":
         key = (Path(parent).relative_to(folder) / stem).as_posix()
         paths[key] = Path(parent, name)
-  listed = {image for image, _ in listing.images}
-  # ImageNet's names are unique, and there are many.
-  images = listed if listing.is_imagenet else walk_images(root)
   owners: dict[str, str] = {}
   for image in sorted(images):
     parts = PurePosixPath(os.path.splitext(image)[0]).parts
@@ -149,9 +166,4 @@ def _of_tree(
       )
     if key is not None:
       owners[key] = image
-  is_ilsvrc = listing.is_imagenet or "CLS-LOC" in folder.parts
-  return {
-    image: read_xml(paths[key], is_ilsvrc=is_ilsvrc)
-    for key, image in owners.items()
-    if image in listed
-  }
+  return {image: paths[key] for key, image in owners.items()}

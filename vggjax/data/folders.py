@@ -55,9 +55,7 @@ def list_folder(
   """
   if not root.is_dir():
     raise InputError(f"folder:{root}: no such folder")
-  classes = ()
-  if class_list or (root / "synsets.txt").is_file():
-    classes = read_names(root / (class_list or "synsets.txt"))
+  classes = read_class_list(root, class_list)
   if labels_csv:
     return list_table(root, root / labels_csv, split, classes)
   for tree in _CLS_LOC:
@@ -71,14 +69,22 @@ def list_folder(
   return _list_by_hash(root, split, classes, seed)
 
 
-def _require_split(root: Path, split: str, available: Iterable[str]) -> None:
+def read_class_list(root: Path, class_list: str) -> tuple[str, ...]:
+  """The names in class_list, or in synsets.txt, if there; else none."""
+  if class_list or (root / "synsets.txt").is_file():
+    return read_names(root / (class_list or "synsets.txt"))
+  return ()
+
+
+def require_split(root: Path, split: str, available: Iterable[str]) -> None:
+  """Raise InputError unless the split is one of those available."""
   if split not in available:
     raise InputError(
       f"folder:{root}: has no split {split!r}; it has {', '.join(available)}"
     )
 
 
-def _split_folders(root: Path, below: str = "") -> dict[str, str]:
+def split_folders(root: Path, below: str = "") -> dict[str, str]:
   """Split name -> its folder relative to root, of those that exist."""
   found = {}
   for split, names in SPLIT_FOLDERS.items():
@@ -95,8 +101,8 @@ def _list_split_folders(
   root: Path, split: str, class_list: tuple[str, ...]
 ) -> Listing:
   """{train,validation,test}/CLASS/image; a flat folder is unlabeled."""
-  folders = _split_folders(root)
-  _require_split(root, split, folders)
+  folders = split_folders(root)
+  require_split(root, split, folders)
   names = {f: set(class_folders(root / f)) for f in folders.values()}
   labeled = [folder for folder in names if names[folder]]
   for one in labeled:
@@ -116,7 +122,7 @@ def _list_by_hash(
   root: Path, split: str, class_list: tuple[str, ...], seed: int
 ) -> Listing:
   """CLASS/image, split 80/10/10 by a hash of (seed, path)."""
-  _require_split(root, split, SPLIT_FOLDERS)
+  require_split(root, split, SPLIT_FOLDERS)
   found = class_folders(root)
   if not found:
     raise InputError(
@@ -125,12 +131,12 @@ def _list_by_hash(
     )
   images = labeled_images(root, "")
   return Listing(
-    [image for image in images if _hashed_split(seed, image[0]) == split],
+    [image for image in images if hashed_split(seed, image[0]) == split],
     class_order(root, class_list, found),
   )
 
 
-def _hashed_split(seed: int, path: str) -> str:
+def hashed_split(seed: int, path: str) -> str:
   """train with probability 0.8, validation or test with 0.1 each."""
   digest = hashlib.sha256(f"{seed}:{path}".encode()).digest()
   tenth = int.from_bytes(digest[:8], "big") * 10 >> 64
@@ -141,8 +147,8 @@ def _list_cls_loc(
   root: Path, tree: str, split: str, class_list: tuple[str, ...]
 ) -> Listing:
   """Kaggle's ImageNet tree: train/SYNSET/image, val/image, test/image."""
-  folders = _split_folders(root, below=tree)
-  _require_split(root, split, folders)
+  folders = split_folders(root, below=tree)
+  require_split(root, split, folders)
   mapping = root / "LOC_synset_mapping.txt"
   if not class_list and mapping.is_file():
     # Sorted, whatever their order in the file.

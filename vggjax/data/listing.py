@@ -87,17 +87,20 @@ def read_names(path: Path) -> tuple[str, ...]:
   """The lines of a class list; only their first words in Kaggle's mapping.
 
   Raises:
-    InputError: if the file is missing or names a class twice.
+    InputError: if the file is missing, no text or names a class twice.
   """
   if not path.is_file():
     raise InputError(f"{path}: no such class list")
-  lines = path.read_text(encoding="utf-8").splitlines()
+  try:
+    lines = path.read_text(encoding="utf-8").splitlines()
+  except UnicodeDecodeError as error:
+    raise InputError(f"{path}: not a text in UTF-8: {error}") from error
   names = [line.strip() for line in lines if line.strip()]
   if path.name == "LOC_synset_mapping.txt":
     names = [name.split()[0] for name in names]
   seen = set()
   for name in names:
     if name in seen:
-      raise InputError(f"{path}: lists the class {name!r} twice")
+      raise InputError(f"{path}: lists {name!r} twice")
     seen.add(name)
   return tuple(names)

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from vggjax import images
+from vggjax.data.boxes import rounded
 from vggjax.data.resampling import (
   capped_window,
   is_capped,
@@ -251,8 +252,8 @@ def box_target(
   full, offset = (tf.cast(v[::-1], tf.float64) for v in (full, offset))
   side = tf.constant(crop_size, tf.float64)
   edges = tf.cast(boxes, tf.float64) * tf.tile(full, [2])
-  # To 1/1024 pixel: equal areas shall be equal whatever float32 rounded.
-  edges = tf.round(edges * 1024) / 1024
+  # Equal areas shall be equal whatever float32 rounded.
+  edges = rounded(edges)
   low, high = edges[:, :2] - offset, edges[:, 2:] - offset
   shown = tf.reduce_prod(
     tf.clip_by_value(high, 0.0, side) - tf.clip_by_value(low, 0.0, side), 1

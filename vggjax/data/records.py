@@ -21,7 +21,11 @@ from vggjax.errors import InputError
 #     when there is random access, else the hash of its id.
 #   boxes: float32 [n, 4], n >= 1, of a source with boxes only: the boxes of the
 #     image's own class, the largest area first; left, top, right, bottom, the
-#     outer edges as fractions of the image's width and height.
+#     outer edges as fractions of the image's width and height. Of a multi-label
+#     source [1, 4]: what in the image the targets are of, as a person.
+#   targets: int8 [K], of a multi-label source only, whose label is -1: 1 the
+#     image has the class, -1 it has not, 0 it is left out, as only difficult
+#     objects are of it, or unknown: all are 0 without annotation.
 Record = dict[str, tf.Tensor]
 
 
@@ -40,6 +44,7 @@ class Source(abc.ABC):
     with_boxes: whether its records have boxes (App. A).
     without_boxes: how many images were left out as they have no box of their
       class.
+    multi_label: whether its records have targets, not a label (App. B).
   """
 
   random_access: ClassVar[bool]
@@ -51,6 +56,7 @@ class Source(abc.ABC):
   skipped: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
   with_boxes: bool = dataclasses.field(default=False, kw_only=True)
   without_boxes: int = dataclasses.field(default=0, kw_only=True)
+  multi_label: bool = dataclasses.field(default=False, kw_only=True)
 
   @property
   @abc.abstractmethod
@@ -102,6 +108,26 @@ class Source(abc.ABC):
 
     return list(each(self, lambda record: record["boxes"]))
 
+  def targets(self) -> np.ndarray:
+    """The targets of all N examples, by one pass that decodes no pixels.
+
+    Returns:
+      int8 [N, K], as in the records.
+
+    Raises:
+      ValueError: if the source is not multi-label.
+    """
+    if not self.multi_label:
+      raise ValueError(f"{self.spec}: not opened as multi-label")
+    return self._targets.copy()
+
+  @functools.cached_property
+  def _targets(self) -> np.ndarray:
+    from vggjax.data.reading import each
+
+    rows = list(each(self, lambda record: record["targets"]))
+    return np.array(rows, np.int8).reshape(-1, len(self.class_names))
+
   def sizes(self) -> np.ndarray:
     """Heights and widths of all N images, pixels, int32 [N, 2], likewise."""
     return self._sizes.copy()
@@ -120,7 +146,7 @@ class Source(abc.ABC):
   def fingerprint(self) -> str:
     """sha256, hex, of the ids and sizes, or of a tfds name and version.
 
-    With boxes also of these, or of the word.
+    With boxes or targets also of these, or of the word.
     """
     content = "\n".join((self._content(), *self.skipped))
     return hashlib.sha256(content.encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import tensorflow as tf
 
 from vggjax.data.boxes import EdgeTable, boxes_in_file
 from vggjax.data.folder_boxes import read_boxes
+from vggjax.data.folder_labels import list_multi_label
 from vggjax.data.folders import list_folder
 from vggjax.data.listing import Listing
 from vggjax.data.records import (
@@ -38,6 +40,7 @@ def open_source(
   cache_dir: str | os.PathLike | None = None,
   with_boxes: bool = False,
   boxes: str = "",
+  multi_label: bool = False,
 ) -> Source:
   """Open one split of a data set.
 
@@ -61,6 +64,10 @@ def open_source(
       result is cached).
     boxes: of a folder with them: relative to it, a CSV file or a folder of XML
       files; "": the places that `folder_boxes.read_boxes` lists.
+    multi_label: whether the records have targets, one a class, and no label
+      (App. B). Of a folder `folder_labels.list_multi_label` lists the layouts,
+      of a tfds data set `tfds_labels.label_features` the features. Boxes are
+      then what the targets are of: a tfds data set needs a feature bbox.
 
   Raises:
     InputError: if the data set, the split or an option is not as it should be.
@@ -68,15 +75,34 @@ def open_source(
   if on_error not in ("raise", "skip"):
     raise InputError(f"on_error {on_error!r}: must be raise or skip")
   if spec.startswith(_FOLDER):
-    root, listing = _list_folder(spec, split, seed, labels_csv, class_list)
-    source = _folder_source(spec, split, root, listing, with_boxes, boxes)
+    root = Path(os.path.abspath(Path(spec.removeprefix(_FOLDER)).expanduser()))
+    if not multi_label:
+      listing = list_folder(
+        root, split, seed=seed, labels_csv=labels_csv, class_list=class_list
+      )
+      source = _folder_source(spec, split, root, listing, with_boxes, boxes)
+    elif with_boxes or boxes or labels_csv:
+      raise InputError(
+        f"{spec}: a multi-label folder has its classes from XML files and no "
+        "boxes: leave out with_boxes, boxes and labels_csv"
+      )
+    else:
+      listing, targets = list_multi_label(
+        root, split, seed=seed, class_list=class_list
+      )
+      source = _folder_source(spec, split, root, listing, targets=targets)
   elif labels_csv or class_list or boxes:
     raise InputError(
       f"{spec}: labels_csv, class_list and boxes need a folder:PATH"
     )
   else:
     source = open_tfds(
-      spec, split, data_dir, with_boxes=with_boxes, cache_dir=cache_dir
+      spec,
+      split,
+      data_dir,
+      with_boxes=with_boxes,
+      multi_label=multi_label,
+      cache_dir=cache_dir,
     )
   if on_error == "skip":
     source = leave_out_unreadable(source, cache_dir)
@@ -93,12 +119,16 @@ class FolderSource(RandomAccessSource):
     paths: relative to it; they are the ids.
     label_array: int32 [N].
     edges: the boxes of the N images; None without boxes.
+    target_array: int8 [N, K]; None unless multi-label.
   """
 
   root: Path
   paths: tuple[str, ...]
   label_array: np.ndarray
   edges: EdgeTable | None = dataclasses.field(default=None, kw_only=True)
+  target_array: np.ndarray | None = dataclasses.field(
+    default=None, kw_only=True
+  )
 
   @property
   def num_examples(self) -> int:
@@ -106,6 +136,10 @@ class FolderSource(RandomAccessSource):
 
   def labels(self) -> np.ndarray:
     return self.label_array.copy()
+
+  @property
+  def _targets(self) -> np.ndarray:
+    return self.target_array
 
   def _all_ids(self) -> Sequence[str]:
     return self.paths
@@ -119,6 +153,11 @@ class FolderSource(RandomAccessSource):
   def _edge_tensors(self) -> tuple[tf.Tensor, tf.Tensor]:
     with tf.init_scope():
       return tf.constant(self.edges.edges), tf.constant(self.edges.offsets)
+
+  @functools.cached_property
+  def _target_tensor(self) -> tf.Tensor:
+    with tf.init_scope():
+      return tf.constant(self.target_array)
 
   def read(self, index: tf.Tensor) -> Record:
     paths, labels = self._tensors
@@ -134,6 +173,8 @@ class FolderSource(RandomAccessSource):
       edges, offsets = self._edge_tensors
       mine = edges[offsets[index] : offsets[index + 1]]
       record["boxes"] = boxes_in_file(mine, record["bytes"], path)
+    if self.multi_label:
+      record["targets"] = self._target_tensor[index]
     return record
 
   def _content(self) -> str:
@@ -143,6 +184,9 @@ class FolderSource(RandomAccessSource):
     ]
     if self.with_boxes:
       lines.append(f"boxes\t{self.edges.digest()}")
+    if self.multi_label:
+      digest = hashlib.sha256(self.target_array.tobytes()).hexdigest()
+      lines.append(f"multi-label\t{digest}")
     return "\n".join(lines)
 
   def without(self, positions: Sequence[int]) -> "FolderSource":
@@ -153,19 +197,9 @@ class FolderSource(RandomAccessSource):
       paths=tuple(self.paths[i] for i in keep),
       label_array=self.label_array[keep],
       edges=self.edges.take(keep) if self.with_boxes else None,
+      target_array=self.target_array[keep] if self.multi_label else None,
       skipped=tuple(self.ids(sorted(left_out))),
     )
-
-
-def _list_folder(
-  spec: str, split: str, seed: int, labels_csv: str, class_list: str
-) -> tuple[Path, Listing]:
-  root = Path(os.path.abspath(Path(spec.removeprefix(_FOLDER)).expanduser()))
-  listing = list_folder(
-    root, split, seed=seed, labels_csv=labels_csv, class_list=class_list
-  )
-  check_not_empty(len(listing.images), spec, split)
-  return root, listing
 
 
 def _folder_source(
@@ -173,9 +207,11 @@ def _folder_source(
   split: str,
   root: Path,
   listing: Listing,
-  with_boxes: bool,
-  boxes: str,
+  with_boxes: bool = False,
+  boxes: str = "",
+  targets: np.ndarray | None = None,
 ) -> FolderSource:
+  check_not_empty(len(listing.images), spec, split)
   images, edges = listing.images, None
   if with_boxes:
     rows = read_boxes(root, split, listing, boxes)
@@ -195,4 +231,6 @@ def _folder_source(
     with_boxes=with_boxes,
     without_boxes=len(listing.images) - len(images),
     edges=edges,
+    multi_label=targets is not None,
+    target_array=targets,
   )

@@ -1,5 +1,6 @@
 """The bounding boxes of a data set of tensorflow_datasets (App. A)."""
 
+import functools
 import os
 
 import numpy as np
@@ -21,8 +22,7 @@ def check_objects(spec: str, features: tfds.features.FeaturesDict) -> None:
   found = dict(inner.items()) if is_dict else {}
   bbox, label = found.get("bbox"), found.get("label")
   if not (
-    isinstance(bbox, tfds.features.BBoxFeature)
-    and bbox.bbox_format == tfds.features.BBoxFeature().bbox_format
+    _is_box(bbox)
     and isinstance(label, tfds.features.ClassLabel)
     and label.names == features["label"].names
   ):
@@ -33,18 +33,50 @@ def check_objects(spec: str, features: tfds.features.FeaturesDict) -> None:
     )
 
 
-def own_boxes(
-  bbox: tf.Tensor, labels: tf.Tensor, label: tf.Tensor, name: tf.Tensor
-) -> tf.Tensor:
-  """The boxes of the image's own class: float32 [n, 4], as in a record.
+def check_bbox(spec: str, features: tfds.features.FeaturesDict) -> None:
+  """Raise InputError unless each example has a box of its own."""
+  if not _is_box(dict(features.items()).get("bbox")):
+    raise InputError(
+      f"{spec}: has no box an example: to be multi-label with boxes it needs "
+      "a feature bbox (fractions ymin, xmin, ymax, xmax); it has "
+      f"{', '.join(features)}"
+    )
+
+
+def _is_box(feature: tfds.features.FeatureConnector | None) -> bool:
+  return (
+    isinstance(feature, tfds.features.BBoxFeature)
+    and feature.bbox_format == tfds.features.BBoxFeature().bbox_format
+  )
+
+
+def box_parsers(
+  multi_label: bool,
+) -> dict[str, tf.io.FixedLenFeature | tf.io.FixedLenSequenceFeature]:
+  """How the features of `own_boxes` are parsed, by their names in a file."""
+  if multi_label:
+    return {"bbox": tf.io.FixedLenFeature([4], tf.float32)}
+  numbers = functools.partial(tf.io.FixedLenSequenceFeature, allow_missing=True)
+  return {
+    "objects/bbox": numbers([4], tf.float32),
+    "objects/label": numbers([], tf.int64),
+  }
+
+
+def own_boxes(example: dict[str, tf.Tensor], name: tf.Tensor) -> tf.Tensor:
+  """The boxes of an example: float32 [n, 4], as in a record.
 
   Args:
-    bbox: float32 [m, 4]: ymin, xmin, ymax, xmax as fractions of the image.
-    labels: int64 [m], of the objects.
-    label: int64 scalar, of the image.
+    example: with bbox, [4], the example's own; or with label, of the image,
+      objects/label, [m], and objects/bbox, [m, 4], of which those of the same
+      label count. Boxes are ymin, xmin, ymax, xmax as fractions of the image.
     name: string scalar, of the image, for the message.
   """
-  mine = tf.boolean_mask(bbox, labels == label)
+  if "bbox" in example:
+    mine = example["bbox"][None]
+  else:
+    own = example["objects/label"] == example["label"]
+    mine = tf.boolean_mask(example["objects/bbox"], own)
   return boxes_of_fractions(tf.gather(mine, [1, 0, 3, 2], axis=1), name)
 
 

@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 
 # Registers the project's own builders.
 import vggjax.data.datasets
+from vggjax.data.tfds_labels import label_features
 from vggjax.errors import InputError
 
 _ALIASES = {"validation": ("val", "valid", "dev")}
@@ -23,7 +24,7 @@ _PREPARE_ERRORS = (
 
 
 def prepared_builder(
-  spec: str, data_dir: str | os.PathLike | None
+  spec: str, data_dir: str | os.PathLike | None, *, multi_label: bool = False
 ) -> tfds.core.DatasetBuilder:
   """The builder of a data set, which it prepares if that is missing."""
   if data_dir is not None:
@@ -34,7 +35,9 @@ def prepared_builder(
     builder = tfds.builder(spec, data_dir=data_dir)
   except (ValueError, ImportError, tf.errors.OpError) as error:
     raise InputError(f"{spec}: {_one_line(error)}") from error
-  _check_features(spec, builder.info.features)  # Before a long download.
+  # Before a long download.
+  check = label_features if multi_label else _check_features
+  check(spec, builder.info.features)
   # Ours are new: give them random access.
   file_format = "array_record" if _is_own(spec) else None
   if builder.data_path.exists():

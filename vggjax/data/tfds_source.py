@@ -3,11 +3,12 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from tensorflow.io import FixedLenFeature, FixedLenSequenceFeature
 
 from vggjax.data.records import (
   RandomAccessSource,
@@ -15,8 +16,15 @@ from vggjax.data.records import (
   Source,
   StreamSource,
 )
-from vggjax.data.tfds_boxes import check_objects, own_boxes, without_own_boxes
+from vggjax.data.tfds_boxes import (
+  box_parsers,
+  check_bbox,
+  check_objects,
+  own_boxes,
+  without_own_boxes,
+)
 from vggjax.data.tfds_builder import prepared_builder, resolve_split
+from vggjax.data.tfds_labels import image_targets, label_features
 
 # Features that name the image; the first one found is the id.
 _ID_FEATURES = ("file_name", "filename", "image/filename")
@@ -29,6 +37,7 @@ def open_tfds(
   data_dir: str | os.PathLike | None,
   *,
   with_boxes: bool = False,
+  multi_label: bool = False,
   cache_dir: str | os.PathLike | None = None,
 ) -> Source:
   """Open a split of a tfds data set; prepare the data set if it is missing.
@@ -39,24 +48,32 @@ def open_tfds(
     InputError: if there is no such data set or split, if its files cannot be
       had, or if it lacks a feature.
   """
-  builder = prepared_builder(spec, data_dir)
+  builder = prepared_builder(spec, data_dir, multi_label=multi_label)
   tfds_split = resolve_split(spec, split, builder)
   random_access = builder.info.file_format in (
     tfds.core.FileFormat.with_random_access()
   )
+  features = builder.info.features
   if with_boxes:
-    check_objects(spec, builder.info.features)
+    (check_bbox if multi_label else check_objects)(spec, features)
+  if multi_label:
+    class_names, _ = label_features(spec, features)
+  else:
+    class_names = tuple(features["label"].names)
   source = (TfdsRandomAccess if random_access else TfdsStream)(
     spec,
     split,
-    tuple(builder.info.features["label"].names),
+    class_names,
     builder.name in _IMAGENET,
     builder,
     tfds_split,
-    next((name for name in _ID_FEATURES if name in builder.info.features), ""),
+    next((name for name in _ID_FEATURES if name in features), ""),
     with_boxes=with_boxes,
+    multi_label=multi_label,
   )
-  if with_boxes and (positions := without_own_boxes(source, cache_dir)):
+  # Of a multi-label set each example has its box.
+  own = with_boxes and not multi_label
+  if own and (positions := without_own_boxes(source, cache_dir)):
     source = source.only_with_boxes(positions)
   return source
 
@@ -80,6 +97,8 @@ class _TfdsSource(Source):
     if self.with_boxes:
       # The number, as the archive of an own data set may be a part.
       content += f"\nboxes of {self._num_prepared}"
+    if self.multi_label:
+      content += f"\nmulti-label of {self._num_prepared}"
     return content
 
   @property
@@ -91,6 +110,32 @@ class _TfdsSource(Source):
 
   def _all_ids(self) -> Sequence[str]:
     return self._labels_and_ids[1]
+
+  def _parsers(self) -> dict[str, FixedLenFeature | FixedLenSequenceFeature]:
+    """How the features that are read are parsed, by their names in a file."""
+    names = ("image", self.id_feature) if self.id_feature else ("image",)
+    parsers = {name: FixedLenFeature([], tf.string) for name in names}
+    if self.multi_label:
+      _, names = label_features(self.spec, self.builder.info.features)
+      for name in names:
+        parsers[name] = FixedLenSequenceFeature([], tf.int64, True)
+    else:
+      parsers["label"] = FixedLenFeature([], tf.int64)
+    if self.with_boxes:
+      parsers.update(box_parsers(self.multi_label))
+    return parsers
+
+  def _record(self, example: dict[str, tf.Tensor], name: tf.Tensor) -> Record:
+    """A record less its index and key, from the features of `_parsers`."""
+    record = {"bytes": example["image"], "id": name}
+    if self.multi_label:
+      record["label"] = tf.constant(-1)
+      record["targets"] = image_targets(example, len(self.class_names))
+    else:
+      record["label"] = tf.cast(example["label"], tf.int32)
+    if self.with_boxes:
+      record["boxes"] = own_boxes(example, name)
+    return record
 
   @functools.cached_property
   def _labels_and_ids(self) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -129,18 +174,6 @@ class TfdsRandomAccess(_TfdsSource, RandomAccessSource):
 
   def read(self, index: tf.Tensor) -> Record:
     position = index if self.kept is None else tf.constant(self.kept)[index]
-    names = {"image": tf.string, "label": tf.int64}
-    if self.id_feature:
-      names[self.id_feature] = tf.string
-    parsed = {n: tf.io.FixedLenFeature([], dtype) for n, dtype in names.items()}
-    if self.with_boxes:
-      for name, shape, dtype in (
-        ("objects/bbox", [4], tf.float32),
-        ("objects/label", [], tf.int64),
-      ):
-        parsed[name] = tf.io.FixedLenSequenceFeature(
-          shape, dtype, allow_missing=True
-        )
     example = tf.io.parse_single_example(
       tf.ensure_shape(
         tf.numpy_function(
@@ -148,28 +181,14 @@ class TfdsRandomAccess(_TfdsSource, RandomAccessSource):
         ),
         [],
       ),
-      parsed,
+      self._parsers(),
     )
     if self.id_feature:
       name = example[self.id_feature]
     else:
       number = tf.strings.as_string(position)
       name = tf.strings.join([f"{self.tfds_split}/", number])
-    record = {
-      "bytes": example["image"],
-      "label": tf.cast(example["label"], tf.int32),
-      "id": name,
-      "index": index,
-      "key": index,
-    }
-    if self.with_boxes:
-      record["boxes"] = own_boxes(
-        example["objects/bbox"],
-        example["objects/label"],
-        example["label"],
-        name,
-      )
-    return record
+    return {**self._record(example, name), "index": index, "key": index}
 
   def without(self, positions: Sequence[int]) -> "TfdsRandomAccess":
     left_out = sorted(set(positions))
@@ -214,35 +233,21 @@ class TfdsStream(_TfdsSource, StreamSource):
     config = config.replace(
       add_tfds_id=True, try_autocache=False, interleave_block_length=16
     )
-    features = {"image": True, "label": True}
-    if self.id_feature:
-      features[self.id_feature] = True
-    if self.with_boxes:
-      features["objects"] = {"bbox": True, "label": True}
     examples = self.builder.as_dataset(
       self.tfds_split,
       shuffle_files=shuffle_files,
       read_config=config,
       decoders=tfds.decode.PartialDecoding(
-        features, decoders={"image": tfds.decode.SkipDecoding()}
+        _nested(self._parsers(), self.builder.info.features),
+        decoders={"image": tfds.decode.SkipDecoding()},
       ),
     )
 
     def to_record(example):
-      record = {
-        "bytes": example["image"],
-        "label": tf.cast(example["label"], tf.int32),
-        "id": example[self.id_feature or "tfds_id"],
-        "key": tf.strings.to_hash_bucket_fast(example["tfds_id"], 2**62),
-      }
-      if self.with_boxes:
-        record["boxes"] = own_boxes(
-          example["objects"]["bbox"],
-          example["objects"]["label"],
-          example["label"],
-          record["id"],
-        )
-      return record
+      name = example[self.id_feature or "tfds_id"]
+      record = self._record(_flat(example), name)
+      key = tf.strings.to_hash_bucket_fast(example["tfds_id"], 2**62)
+      return {**record, "key": key}
 
     records = examples.map(to_record)
     if self.without_boxes:
@@ -265,3 +270,28 @@ class TfdsStream(_TfdsSource, StreamSource):
     return dataclasses.replace(
       self, skipped=tuple(self.ids(sorted(set(positions))))
     )
+
+
+def _nested(
+  names: Iterable[str], features: tfds.features.FeaturesDict
+) -> dict[str, bool | dict[str, bool]]:
+  """What tfds is to decode, from the names in a file."""
+  nested = {}
+  for name in names:
+    if name in features:  # Some have a slash in their own name.
+      nested[name] = True
+    else:
+      outer, _, inner = name.partition("/")
+      nested.setdefault(outer, {})[inner] = True
+  return nested
+
+
+def _flat(example: dict) -> dict[str, tf.Tensor]:
+  """What tfds decoded, by the names in a file."""
+  flat = {}
+  for name, value in example.items():
+    if isinstance(value, dict):
+      flat.update({f"{name}/{key}": inner for key, inner in value.items()})
+    else:
+      flat[name] = value
+  return flat

@@ -1,5 +1,7 @@
 """Bootstrap intervals of errors and of their differences."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 RESAMPLES = 10_000
@@ -31,8 +33,40 @@ def mean_interval(
     len(values), counts / len(values), resamples
   )
   means = draws @ distinct / len(values)
+  return _percentiles(means)
+
+
+def statistic_interval(
+  statistic: Callable[[np.ndarray], float],
+  num_images: int,
+  *,
+  resamples: int = 1000,
+  seed: int = 0,
+) -> tuple[float, float]:
+  """The 95 % percentile bootstrap interval of what is no mean over images.
+
+  Args:
+    statistic: of the indices of a resample, int [N], in [0, N).
+    num_images: N.
+    resamples: how many.
+    seed: of the resampling.
+
+  Returns:
+    The lower and the upper bound, in the unit of the statistic.
+  """
+  if num_images < 1:
+    raise ValueError("there are no images to resample")
+  random = np.random.default_rng(seed)
+  values = [
+    statistic(random.integers(num_images, size=num_images))
+    for _ in range(resamples)
+  ]
+  return _percentiles(values)
+
+
+def _percentiles(values: Sequence[float]) -> tuple[float, float]:
   tail = (100 - LEVEL) / 2
-  low, high = np.percentile(means, [tail, 100 - tail])
+  low, high = np.percentile(values, [tail, 100 - tail])
   return float(low), float(high)
 
 

@@ -88,19 +88,27 @@ def values_at_scales(
   images: Sequence[np.ndarray | str | Path],
   test_scales: Sequence[int],
   progress: bool,
+  boxes: Sequence[Sequence[float]] | None = None,
 ) -> list[np.ndarray]:
-  """What `buckets` computes for each image, an array a scale."""
+  """What `buckets` computes for each image, or its box, an array a scale."""
   if not len(images):
     raise InputError("images is empty; give at least one")
+  if boxes is not None and len(boxes) != len(images):
+    raise InputError(f"{len(images)} images and {len(boxes)} boxes")
   rows = [Rows(len(images)) for _ in test_scales]
-  buckets.map(rescaled(images, test_scales), rows, progress=progress)
+  buckets.map(rescaled(images, test_scales, boxes), rows, progress=progress)
   return [row.values() for row in rows]
 
 
 def rescaled(
-  sources: Iterable[np.ndarray | str | Path], test_scales: Sequence[int]
+  sources: Iterable[np.ndarray | str | Path],
+  test_scales: Sequence[int],
+  boxes: Sequence[Sequence[float]] | None = None,
 ) -> Iterator[tuple[int, list[np.ndarray]]]:
-  """Yields each image's index and its uint8 rescalings, decoded once."""
+  """Yields each image's index and its uint8 rescalings, decoded once.
+
+  With boxes, edges in pixels, the images are first cut to them.
+  """
   for index, source in enumerate(sources):
     image = source
     if not isinstance(source, np.ndarray):
@@ -112,6 +120,8 @@ def rescaled(
         f"image {index} is {source.dtype} {list(source.shape)}; it must be "
         "uint8 [H, W, 3]"
       )
+    if boxes is not None:
+      image = images.cut(image, boxes[index], f"image {index}")
     yield index, [images.rescale(image, q) for q in test_scales]
 
 

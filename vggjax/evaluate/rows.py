@@ -105,26 +105,31 @@ class StoredRows(Rows):
     folder: created if missing; emptied if it holds rows of something else.
     num_rows: N.
     about: what the rows are computed from and how; JSON values.
+
+  Attributes:
+    folder: see above.
+    about: likewise.
   """
 
   def __init__(self, folder: str | Path, num_rows: int, about: dict[str, Any]):
     super().__init__(num_rows)
-    self._folder = Path(folder)
+    self.folder = Path(folder)
+    self.about = about
     card = json.dumps({**about, "num_rows": num_rows}, sort_keys=True)
     if not self._reopen(card):
       self.remove()
-      self._folder.mkdir(parents=True)
+      self.folder.mkdir(parents=True)
       self.done = self._open("done.npy", (num_rows,), bool)
       # Last: without it the folder counts as nothing.
-      (self._folder / "about.json").write_text(card)
+      (self.folder / "about.json").write_text(card)
 
   def remove(self) -> None:
     """Deletes the folder."""
-    shutil.rmtree(self._folder, ignore_errors=True)
+    shutil.rmtree(self.folder, ignore_errors=True)
 
   def _reopen(self, card: str) -> bool:
     try:
-      if (self._folder / "about.json").read_text() != card:
+      if (self.folder / "about.json").read_text() != card:
         return False
       done = self._load("done.npy")
       if done.shape != self.done.shape or done.dtype != bool:
@@ -139,8 +144,8 @@ class StoredRows(Rows):
 
   def _load(self, name: str) -> np.memmap:
     # "r" refuses a truncated file, which "r+" would fill up with zeros.
-    np.load(self._folder / name, mmap_mode="r")
-    return np.load(self._folder / name, mmap_mode="r+")
+    np.load(self.folder / name, mmap_mode="r")
+    return np.load(self.folder / name, mmap_mode="r+")
 
   def _create(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return self._open("rows.npy", shape, dtype)
@@ -152,7 +157,7 @@ class StoredRows(Rows):
 
   def _open(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.memmap:
     return np.lib.format.open_memmap(
-      self._folder / name, mode="w+", dtype=dtype, shape=shape
+      self.folder / name, mode="w+", dtype=dtype, shape=shape
     )
 
 

@@ -20,6 +20,8 @@ from vggjax.evaluate.dense import (
 from vggjax.models import vgg
 
 AGGREGATES = ("average", "max", "stack")
+# What of an image is described: all of it, or the box that comes with it.
+REGIONS = ("image", "box")
 
 
 def extract_features(
@@ -32,10 +34,11 @@ def extract_features(
   layer: str = "fc7",
   aggregate: str = "average",
   mirror: bool = True,
+  boxes: Sequence[Sequence[float]] | None = None,
   batch_size: int | None = None,
   progress: bool = False,
 ) -> np.ndarray:
-  """L2-normalized descriptors of whole images (App. B).
+  """L2-normalized descriptors of images, or of a box of each (App. B).
 
   The layer's map is averaged over its positions and over the image and its
   mirror image, at each scale; then the scales are aggregated.
@@ -51,6 +54,8 @@ def extract_features(
     aggregate: "average" or "max" over the scales; "stack": each scale's
       descriptor is normalized, and so is their concatenation.
     mirror: whether the mirror image counts too.
+    boxes: of each image, its edges left, top, right, bottom in pixels: what
+      the box covers is taken for the image; None: all of it.
     batch_size: images computed at once; None: as many as suit their size.
     progress: whether to show a bar.
 
@@ -70,7 +75,7 @@ def extract_features(
   )
   check_aggregate(aggregate)
   scales = scales_of(test_scales, smallest_scale(model, layer))
-  values = values_at_scales(buckets, images, scales, progress)
+  values = values_at_scales(buckets, images, scales, progress, boxes)
   return aggregate_scales(values, aggregate)
 
 
@@ -93,12 +98,14 @@ def aggregate_scales(
   """Combines the scales' descriptors, each [N, C]; see `extract_features`."""
   check_aggregate(aggregate)
   if aggregate == "stack":
-    values = np.concatenate([normalize(v) for v in values], axis=1)
-  elif aggregate == "max":
-    values = np.max(values, axis=0)
-  else:
-    values = np.mean(values, axis=0)
-  return normalize(values)
+    return stack(values)
+  combine = np.max if aggregate == "max" else np.mean
+  return normalize(combine(values, axis=0))
+
+
+def stack(values: Sequence[np.ndarray]) -> np.ndarray:
+  """Stacks descriptors [N, ...], normalized before and after (App. B)."""
+  return normalize(np.concatenate([normalize(v) for v in values], axis=1))
 
 
 def normalize(features: np.ndarray) -> np.ndarray:

@@ -104,12 +104,8 @@ def open_classifier(
     InputError: if it cannot be loaded, predicts boxes, or its positions are not
       those of the localization network.
   """
-  weights, place = run.load_source(name, localizer.workdir)
-  folder = localizer.workdir / "weights"
-  network = posteriors.network_of_weights(config, weights, folder)
-  check_classifier(network, localizer, place)
-  if checkpoint.has_checkpoints(place):
-    network = dataclasses.replace(network, workdir=Path(place))
+  network = posteriors.open_network(config, name, localizer.workdir)
+  check_classifier(network, localizer, name)
   return network
 
 

@@ -74,6 +74,24 @@ def network_of_weights(
   return Network(workdir, model, weights.params, card, params_hash)
 
 
+def open_network(config: ConfigDict, name: str, workdir: Path) -> Network:
+  """The network of weights or of another run, whose arrays stand with it.
+
+  Args:
+    config: see `network_of_weights`.
+    name: what `load_weights` takes; a bare name is a run beside the workdir.
+    workdir: whose folder weights/ has the arrays of weights that are no run's.
+
+  Raises:
+    InputError: if it cannot be loaded.
+  """
+  weights, place = run.load_source(name, workdir)
+  network = network_of_weights(config, weights, workdir / "weights")
+  if checkpoint.has_checkpoints(place):
+    network = dataclasses.replace(network, workdir=Path(place))
+  return network
+
+
 def get_posteriors(
   config: ConfigDict,
   network: Network,
@@ -208,6 +226,7 @@ def fill(
   source: Any,
   rows: dict[int, Rows],
   extras: dict[str, np.ndarray] | None = None,
+  of_boxes: bool = False,
 ) -> None:
   """Fills each scale's rows; an image is decoded once for all of them.
 
@@ -218,6 +237,7 @@ def fill(
     source: the split.
     rows: by scale.
     extras: see `Buckets.map`.
+    of_boxes: whether the images are cut to their boxes.
   """
   from vggjax.data import pipeline
 
@@ -228,7 +248,7 @@ def fill(
       f"{done.size} images at Q = {', '.join(map(str, rows))}"
     )
   examples = pipeline.rescaled_images(
-    source, tuple(rows), wanted=~done.all(axis=0)
+    source, tuple(rows), wanted=~done.all(axis=0), of_boxes=of_boxes
   )
   buckets.map(
     ((index, images) for index, _, _, images in examples),

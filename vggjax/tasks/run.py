@@ -27,7 +27,11 @@ def note(message: str) -> None:
 
 
 def open_split(
-  config: ConfigDict, split: str, *, with_boxes: bool = False
+  config: ConfigDict,
+  split: str,
+  *,
+  with_boxes: bool = False,
+  multi_label: bool = False,
 ) -> Any:
   """The data source of a split; says what was left out of it.
 
@@ -35,6 +39,7 @@ def open_split(
     config: its `dataset` counts.
     split: its name.
     with_boxes: whether only the images with true boxes count.
+    multi_label: whether an image can have several classes.
   """
   from vggjax.data import sources
 
@@ -49,6 +54,7 @@ def open_split(
     on_error=dataset.on_error,
     with_boxes=with_boxes,
     boxes=dataset.boxes,
+    multi_label=multi_label,
   )
   if source.without_boxes:
     note(f"{source.without_boxes} images of {split} without boxes are left out")

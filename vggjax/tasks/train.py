@@ -224,7 +224,9 @@ def differing_keys(config: ConfigDict, saved: dict[str, Any]) -> list[str]:
   return [
     f"{key} {saved[key]!r} there, {value!r} here"
     for key, value in configuration.flatten(config).items()
-    if key not in FREE_KEYS and saved[key] != value
+    if key not in FREE_KEYS
+    and not key.startswith("transfer.")
+    and saved[key] != value
   ]
 
 

@@ -8,6 +8,7 @@ from vggjax.visualize.curves import (
   network_curves,
   rate_drops,
 )
+from vggjax.visualize.feature_map import feature_map
 from vggjax.visualize.figure import short_name
 from vggjax.visualize.pictures import (
   BOX_COLOR,
@@ -29,6 +30,7 @@ __all__ = [
   "WRONG_COLOR",
   "Located",
   "curve_limits",
+  "feature_map",
   "heatmap",
   "learning_curves",
   "located",

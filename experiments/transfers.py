@@ -1,0 +1,191 @@
+"""Descriptors of trained networks measured on other data sets (App. B)."""
+
+import argparse
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from experiments.chain import config_file
+from experiments.options import data_name
+from experiments.output import fewer_seeds
+from experiments.systems import MissingPosteriorsError, MissingRunError
+from vggjax import config as configuration
+from vggjax.geometry import scale_for_crop
+from vggjax.tasks import descriptors, outcomes
+from vggjax.tasks import transfer as tasks
+from vggjax.tasks.outcomes import Outcome
+from vggjax.tasks.posteriors import Network
+from vggjax.tasks.transfer_data import TransferData, open_data
+
+# The runs whose features are measured: the best ones of Sect. 4.
+RUNS = {"D": "D-256-512", "E": "E-256-512"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Descriptor:
+  """What describes images.
+
+  Attributes:
+    networks: keys of RUNS, stacked; (): the pixels themselves.
+    aggregate: see `extract_features`; "": as the protocol says.
+    scales: Q in the paper's pixels; (): the protocol's.
+    region: see `config.transfer.region`; "": as the protocol says.
+    trained: whether the networks are.
+  """
+
+  networks: tuple[str, ...]
+  aggregate: str = ""
+  scales: tuple[int, ...] = ()
+  region: str = ""
+  trained: bool = True
+
+  def text(self) -> str:
+    """For people."""
+    return " & ".join(self.networks) or "pixels"
+
+
+class Transfers:
+  """What descriptors achieve under protocols.
+
+  Args:
+    options: of an experiment, with `systems`.
+
+  Attributes:
+    missing: what was asked for and is not there, by its text.
+  """
+
+  def __init__(self, options: argparse.Namespace):
+    self._options = options
+    self._compute = not options.no_compute
+    self._systems = options.systems
+    self.missing: dict[str, MissingRunError] = self._systems.missing
+    self._data = {}
+    self._network = functools.lru_cache(maxsize=2)(self._systems.network)
+    self.outcomes = functools.cache(self._find_outcomes)
+
+  def config(self, protocol: str, seed: int = 0) -> ConfigDict:
+    """The config of a protocol with the experiment's overrides."""
+    options, chain = self._options, self._systems.chain
+    arguments = [
+      f"--config={config_file('transfer')}:{protocol},{chain.profile}",
+      f"--config.seed={seed}",
+      *chain.overrides,
+      f"--workdir={chain.folder}",
+    ]
+    if options.split:
+      arguments.append(f"--config.split={options.split}")
+    return configuration.parse_arguments(arguments)[0]
+
+  def data(self, config: ConfigDict) -> TransferData:
+    """The images of a config; opened once."""
+    keys = config.transfer.region != "image", config.transfer.measure
+    key = config.dataset.to_json(), config.split, config.seed, *keys
+    if key not in self._data:
+      self._data[key] = open_data(config)
+    return self._data[key]
+
+  def about(self, protocol: str) -> dict:
+    """What a result's reader must know of a protocol's images."""
+    config = self.config(protocol)
+    data = self.data(config)
+    return {
+      "data": data_name(config.dataset.source),
+      "split": config.split,
+      "num_images": len(data.divisions[0].test),
+      "num_trained": len(data.divisions[0].train),
+      "num_classes": len(data.class_names),
+      "random_splits": config.transfer.random_splits,
+    }
+
+  def measure(self, protocol: str) -> str:
+    """A key of `outcomes.MEASURES`."""
+    return self.config(protocol).transfer.measure
+
+  def by_seed(
+    self, protocol: str, descriptor: Descriptor
+  ) -> dict[int, list[Outcome]]:
+    """The outcomes of each seed of the runs that has the networks."""
+    found = {}
+    seeds = self._systems.seeds() if descriptor.networks else [0]
+    for seed in seeds:
+      try:
+        found[seed] = self.outcomes(protocol, descriptor, seed)
+      except MissingRunError as error:
+        self.missing.setdefault(str(error), error)
+    return found
+
+  def _find_outcomes(
+    self, protocol: str, descriptor: Descriptor, seed: int
+  ) -> list[Outcome]:
+    config = self.config(protocol, seed)
+    transfer, folder = config.transfer, self._systems.chain.folder
+    transfer.aggregate = descriptor.aggregate or transfer.aggregate
+    transfer.region = descriptor.region or transfer.region
+    if descriptor.scales:
+      config.test_scales = tuple(
+        scale_for_crop(q, config.crop_size) for q in descriptor.scales
+      )
+    data = self.data(config)
+    if descriptor.networks:
+      networks = [
+        self._open(name, descriptor, seed) for name in descriptor.networks
+      ]
+      found = tasks.get_outcomes(
+        config, networks, data, folder, compute=self._compute
+      )
+    else:
+      found = outcomes.stored_outcomes(
+        config,
+        data,
+        folder,
+        {"descriptors": f"pixels {descriptors.PIXELS_SIDE}"},
+        functools.partial(descriptors.describe_pixels, data.sources),
+      )
+    if found is None:
+      raise MissingPosteriorsError(
+        f"features of {descriptor.text()} for {protocol}"
+      )
+    return found
+
+  def _open(self, name: str, descriptor: Descriptor, seed: int) -> Network:
+    network = self._network(self._systems.place(RUNS[name], seed))
+    if not descriptor.trained:
+      network = descriptors.untrained(network, seed)
+    return network
+
+
+def cell(
+  by_seed: dict[int, Sequence[Outcome]], measure: str, all_seeds: Sequence[int]
+) -> dict | None:
+  """What is known of a measure: mean, spread and interval, percent.
+
+  Args:
+    by_seed: the outcomes of each seed.
+    measure: a key of `outcomes.MEASURES`.
+    all_seeds: those of the whole table.
+  """
+  if not by_seed:
+    return None
+  values = [
+    [outcomes.value_of(outcome, measure) for outcome in found]
+    for found in by_seed.values()
+  ]
+  flat = [value for row in values for value in row]
+  mean = float(np.mean(flat))
+  result = {"value": mean, "values": values}
+  text = f"{mean:.2f}"
+  if len(flat) > 1:
+    result["spread"] = float(np.std(flat, ddof=1))
+    text += f" ± {result['spread']:.2f}"
+  if len(values[0]) == 1:
+    found = [row[0] for row in by_seed.values()]
+    low, high = outcomes.interval_of(found, measure)
+    result["interval"] = [low, high]
+    text += f" [{low:.1f}, {high:.1f}]"
+  seeds_missing = (
+    "" if len(by_seed) == 1 else fewer_seeds(len(by_seed), all_seeds)
+  )
+  return {**result, "text": text + seeds_missing}

@@ -1,0 +1,190 @@
+"""What linear SVMs on descriptors say: stored, or computed (App. B)."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from vggjax import config as configuration
+from vggjax import metrics
+from vggjax.evaluate import bootstrap, store
+from vggjax.features import svm
+from vggjax.tasks import run
+from vggjax.tasks.transfer_data import TransferData
+
+MEASURES = {
+  "recall": "mean class recall",
+  "ap": "mAP",
+  "ap11": "mAP (11-point)",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """What the classifiers of one division say of its test images.
+
+  Attributes:
+    C: of the SVM, as chosen.
+    scores: float32 [m, K].
+    targets: of the images, see `TransferData`.
+  """
+
+  C: float
+  scores: np.ndarray
+  targets: np.ndarray
+
+
+def stored_outcomes(
+  config: ConfigDict,
+  data: TransferData,
+  folder: Path,
+  about: dict[str, Any],
+  describe: Callable[[], np.ndarray] | None,
+) -> list[Outcome] | None:
+  """The outcome of each division: stored, or computed and stored.
+
+  Args:
+    config: its `transfer` counts.
+    data: the images.
+    folder: below which they are stored.
+    about: what the descriptors are of; JSON values.
+    describe: gives the descriptors, float32 [N, F]; None: nothing is computed.
+
+  Returns:
+    None if they had to be computed.
+  """
+  about = {
+    **about,
+    "transfer": configuration.flatten(config.transfer),
+    "seed": config.seed,
+    "data": [source.fingerprint for source in data.sources],
+    "targets": hashlib.sha256(data.targets).hexdigest(),
+    "grid": svm.C_GRID,
+  }
+  key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+  path = folder / "transfer" / f"{key[:16]}.npz"
+  found = store.load_arrays(path, about, ("C", "scores"))
+  if found is None and describe is None:
+    return None
+  if found is None:
+    found = _classify(config, describe(), data)
+    store.save_arrays(path, found, about)
+  ends = np.cumsum([len(division.test) for division in data.divisions])
+  return [
+    Outcome(float(C), scores, data.targets[division.test])
+    for C, scores, division in zip(
+      found["C"],
+      np.split(found["scores"], ends[:-1]),
+      data.divisions,
+      strict=True,
+    )
+  ]
+
+
+def _classify(
+  config: ConfigDict, features: np.ndarray, data: TransferData
+) -> dict[str, np.ndarray]:
+  """The C and the scores of all divisions, one after the other."""
+  measure = config.transfer.measure
+  num_classes = len(data.class_names)
+  Cs, scores = [], []
+  for division in data.divisions:
+    train, targets = features[division.train], data.targets[division.train]
+    C, _ = svm.choose_C(
+      train,
+      targets,
+      division.held_out,
+      lambda scores, targets: value_of(Outcome(0, scores, targets), measure),
+      num_classes=num_classes,
+    )
+    classifier = svm.fit(train, targets, C, num_classes=num_classes)
+    if not classifier.converged:
+      run.note(f"{config.run}: liblinear did not converge at C = {C:g}")
+    Cs.append(C)
+    scores.append(classifier.scores(features[division.test]))
+  return {"C": np.array(Cs), "scores": np.concatenate(scores)}
+
+
+def value_of(outcome: Outcome, measure: str) -> float:
+  """What is measured, percent.
+
+  Args:
+    outcome: with labels.
+    measure: a key of MEASURES.
+  """
+  if measure == "recall":
+    return metrics.mean_class_recall(outcome.scores, outcome.targets)
+  points = 11 if measure == "ap11" else 0
+  return metrics.mean_average_precision(
+    outcome.scores, outcome.targets, points=points
+  )
+
+
+def interval_of(
+  outcomes: Sequence[Outcome], measure: str
+) -> tuple[float, float]:
+  """The 95 % bootstrap interval over test images, percent.
+
+  Args:
+    outcomes: on the same images, whose mean is measured.
+    measure: a key of MEASURES.
+  """
+  if measure == "recall":
+    return bootstrap.mean_interval(_recall_values(outcomes))
+
+  def value(indices):
+    parts = [_resample(outcome, indices) for outcome in outcomes]
+    return np.mean([value_of(part, measure) for part in parts])
+
+  return bootstrap.statistic_interval(value, len(outcomes[0].scores))
+
+
+def difference_interval(
+  better: Sequence[Outcome], worse: Sequence[Outcome], measure: str
+) -> tuple[float, float]:
+  """The same of the difference of two methods, paired by image."""
+  if measure == "recall":
+    return bootstrap.mean_interval(
+      _recall_values(better) - _recall_values(worse)
+    )
+
+  def value(indices):
+    means = []
+    for outcomes in (better, worse):
+      parts = [_resample(outcome, indices) for outcome in outcomes]
+      means.append(np.mean([value_of(part, measure) for part in parts]))
+    return means[0] - means[1]
+
+  return bootstrap.statistic_interval(value, len(better[0].scores))
+
+
+def _recall_values(outcomes: Sequence[Outcome]) -> np.ndarray:
+  return np.mean(
+    [metrics.recall_values(o.scores, o.targets) for o in outcomes], axis=0
+  )
+
+
+def _resample(outcome: Outcome, indices: np.ndarray) -> Outcome:
+  scores, targets = outcome.scores[indices], outcome.targets[indices]
+  # A class may have no image in a resample.
+  kept = np.any(targets == 1, axis=0)
+  return Outcome(outcome.C, scores[:, kept], targets[:, kept])
+
+
+def values_by_class(outcome: Outcome, measure: str) -> list[float]:
+  """What is measured, of each class by itself, percent."""
+  scores, targets = outcome.scores, outcome.targets
+  if measure == "recall":
+    right = ~metrics.topk_wrong(scores, targets)
+    classes = range(scores.shape[1])
+    return [float(100 * right[targets == k].mean()) for k in classes]
+  points = 11 if measure == "ap11" else 0
+  return [
+    metrics.average_precision(column, target, points=points)
+    for column, target in zip(scores.T, targets.T, strict=True)
+  ]

@@ -1,0 +1,231 @@
+"""Features of trained networks and a linear SVM on other data (App. B)."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from vggjax import checkpoint, voc
+from vggjax import config as configuration
+from vggjax.errors import InputError
+from vggjax.features import extract
+from vggjax.files import written_whole
+from vggjax.tasks import run
+from vggjax.tasks.descriptors import get_descriptors, place_of
+from vggjax.tasks.outcomes import (
+  MEASURES,
+  Outcome,
+  interval_of,
+  stored_outcomes,
+  value_of,
+  values_by_class,
+)
+from vggjax.tasks.posteriors import Network, open_network
+from vggjax.tasks.transfer_data import TransferData, open_data
+
+# Images whose descriptors are computed at once from stored ones.
+_BLOCK = 4096
+_MAP_IMAGES = 400
+
+
+def transfer(config: ConfigDict, workdir: Path) -> None:
+  """Runs a transfer protocol; prints and writes what it measures."""
+  names = [name for name in config.transfer.networks.split(",") if name]
+  if not names:
+    raise InputError(
+      "transfer.networks is empty; give weights or runs, joined by commas, "
+      "e.g. --config.transfer.networks=oxford:vgg16,oxford:vgg19"
+    )
+  networks = [open_network(config, name, workdir) for name in names]
+  data = open_data(config)
+  outcomes = get_outcomes(config, networks, data, workdir)
+  if config.pictures:
+    draw_map(config, networks, data, workdir)
+  if not data.is_labeled():
+    leave_to_server(config, workdir, data, outcomes)
+    return
+  report(config, workdir, data, outcomes)
+
+
+def describe(
+  config: ConfigDict, networks: Sequence[Network], data: TransferData
+) -> np.ndarray:
+  """The descriptors float32 [N, F] of all images, of unit length (App. B).
+
+  Those of the scales are combined, then those of the regions and networks are
+  stacked.
+  """
+  scales = configuration.default_test_scales(config)
+  parts = []
+  for source in data.sources:
+    stored = [
+      get_descriptors(config, network, source, region, scales)
+      for network in networks
+      for region in regions_of(config)
+    ]
+    parts.append(_combine(stored, config.transfer.aggregate))
+  return np.concatenate(parts)
+
+
+def regions_of(config: ConfigDict) -> tuple[str, ...]:
+  """What of an image is described."""
+  region = config.transfer.region
+  return extract.REGIONS if region == "both" else (region,)
+
+
+def _combine(
+  stored: Sequence[Sequence[np.ndarray]], aggregate: str
+) -> np.ndarray:
+  """From descriptors [n, C] by network and region, and by scale."""
+  found = []
+  for start in range(0, len(stored[0][0]), _BLOCK):
+    rows = slice(start, start + _BLOCK)
+    combined = [
+      extract.aggregate_scales([values[rows] for values in scales], aggregate)
+      for scales in stored
+    ]
+    found.append(extract.stack(combined))
+  return np.concatenate(found)
+
+
+def get_outcomes(
+  config: ConfigDict,
+  networks: Sequence[Network],
+  data: TransferData,
+  folder: Path,
+  *,
+  compute: bool = True,
+) -> list[Outcome] | None:
+  """What is measured of the networks' features, see `stored_outcomes`.
+
+  Args:
+    config: its `transfer`, `test_scales` and evaluation keys count.
+    networks: whose features are stacked.
+    data: the images.
+    folder: below which the outcomes are stored.
+    compute: whether what is not stored is computed.
+  """
+  scales = configuration.default_test_scales(config)
+  about = {
+    "descriptors": [
+      place_of(config, network, source, region, q)[1]
+      for network in networks
+      for source in data.sources
+      for region in regions_of(config)
+      for q in scales
+    ]
+  }
+
+  def features():
+    return describe(config, networks, data)
+
+  make = features if compute else None
+  return stored_outcomes(config, data, folder, about, make)
+
+
+def report(
+  config: ConfigDict,
+  workdir: Path,
+  data: TransferData,
+  outcomes: Sequence[Outcome],
+) -> None:
+  """Prints and writes what was measured, also of each class."""
+  measure = config.transfer.measure
+  values = [value_of(outcome, measure) for outcome in outcomes]
+  by_class = np.mean(
+    [values_by_class(outcome, measure) for outcome in outcomes], axis=0
+  )
+  width = max(map(len, data.class_names))
+  for name, value in zip(data.class_names, by_class, strict=True):
+    print(f"{name:{width}}  {value:6.2f} %")
+  text = f"{np.mean(values):.2f} %"
+  if len(values) > 1:
+    text += f" ± {np.std(values, ddof=1):.2f} over {len(values)} random splits"
+  else:
+    low, high = interval_of(outcomes, measure)
+    text += f" [{low:.1f}, {high:.1f}]"
+  kept = np.isin(data.class_names, voc.DISTRACTORS, invert=True)
+  if measure != "recall" and data.class_names == voc.ACTIONS:
+    text += f"; without {voc.DISTRACTORS}: {by_class[kept].mean():.2f} %"
+  Cs = ", ".join(f"{outcome.C:g}" for outcome in outcomes)
+  print(
+    f"{config.run} on {config.split} of {config.dataset.source}: "
+    f"{', '.join(str(len(o.scores)) for o in outcomes)} images, C = {Cs}\n"
+    f"{MEASURES[measure]} {text}"
+  )
+  result = {
+    "networks": config.transfer.networks,
+    "measure": measure,
+    "values": values,
+    "C": [outcome.C for outcome in outcomes],
+    "by_class": dict(zip(data.class_names, by_class.tolist(), strict=True)),
+  }
+  path = workdir / checkpoint.EVALUATION_FOLDER / f"{config.run}.json"
+  with written_whole(path) as temporary:
+    temporary.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def leave_to_server(
+  config: ConfigDict,
+  workdir: Path,
+  data: TransferData,
+  outcomes: Sequence[Outcome],
+) -> None:
+  """Writes the scores of images without labels."""
+  [outcome], [division] = outcomes, data.divisions
+  ids = np.concatenate([source.ids() for source in data.sources])
+  ids = ids[division.test].tolist()
+  if data.class_names in (voc.CLASSES, voc.ACTIONS):
+    folder = workdir / "results"
+    voc.write_submission(folder, outcome.scores, ids, data.class_names)
+    run.note(f"for PASCAL VOC's server: {folder}")
+    return
+  path = workdir / checkpoint.EVALUATION_FOLDER / f"{config.run}-scores.csv"
+  lines = [",".join(["id", *data.class_names])]
+  for name, row in zip(ids, outcome.scores, strict=True):
+    lines.append(",".join([name, *map(str, row)]))
+  with written_whole(path) as temporary:
+    temporary.write_text("\n".join(lines) + "\n")
+  run.note(f"split {config.split} has no labels; scores are in {path}")
+
+
+def draw_map(
+  config: ConfigDict,
+  networks: Sequence[Network],
+  data: TransferData,
+  workdir: Path,
+) -> None:
+  """Writes features.png: a map of some test images by their descriptors."""
+  visualize = run.picture_module()
+  if visualize is None:
+    return
+  from vggjax.data import pipeline
+
+  source = data.sources[-1]
+  targets = data.targets[-source.num_examples :]
+  labels = targets if targets.ndim == 1 else np.argmax(targets, axis=1)
+  chosen = np.linspace(
+    0, source.num_examples - 1, min(_MAP_IMAGES, source.num_examples)
+  )
+  wanted = np.zeros(source.num_examples, bool)
+  wanted[chosen.astype(int)] = True
+  thumbnails = [
+    image
+    for _, _, _, [image] in pipeline.rescaled_images(
+      source, [48], wanted=wanted
+    )
+  ]
+  last = dataclasses.replace(data, sources=(source,))
+  path = workdir / "features.png"
+  visualize.feature_map(
+    describe(config, networks, last)[wanted],
+    thumbnails,
+    labels[wanted],
+    data.class_names,
+    path,
+    title=config.run,
+  )
+  run.note(f"a map of the features is in {path}")
