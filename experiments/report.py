@@ -19,6 +19,13 @@ from typing import Any
 from experiments import output, report_best, report_runs
 from experiments.options import data_name, parse, results_folder
 from experiments.output import short_path, short_paths
+from experiments.report_appendices import (
+  FEATURE_MAP,
+  LOCALIZATION,
+  TRANSFER,
+  localization_section,
+  transfer_section,
+)
 from experiments.report_classes import best_sections
 from experiments.report_html import (
   Markup,
@@ -28,11 +35,7 @@ from experiments.report_html import (
   note,
   section,
 )
-from experiments.report_tables import (
-  findings_part,
-  findings_section,
-  table_section,
-)
+from experiments.report_tables import findings_section, table_section
 from vggjax.configs.classification import RUNS
 from vggjax.errors import InputError
 from vggjax.files import written_whole
@@ -41,8 +44,6 @@ NAMES = (
   *("table2", "table3", "table4", "table5", "table6", "table7"),
   *("shallow", "findings"),
 )
-# Shown where they are there, and not missed where not.
-LOCALIZATION = ("table8", "table9", "table10", "localization_findings")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,12 +52,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
   try:
     folder = folder_of_results(options)
     results, missing = read_results(folder)
-    if not results.keys() - {"table2"}:
+    if not results.keys() - {"table2", *TRANSFER}:
       raise InputError(
         f"{folder} has no results; python -m experiments.table3 "
         f"--profile={options.profile} --runs={options.runs} makes the first"
       )
-    page = make_page(collect(options, results, missing))
+    content = collect(options, results, missing)
+    if (folder / FEATURE_MAP).is_file():
+      content["feature_map"] = (folder / FEATURE_MAP).read_bytes()
+    page = make_page(content)
   except InputError as error:
     print(f"report: {error}", file=sys.stderr)
     return 2
@@ -90,7 +94,7 @@ def read_results(folder: Path) -> tuple[dict[str, dict], dict[str, str]]:
     name -> JSON of those that are there; name -> why not of the others.
   """
   results, missing = {}, {}
-  for name in (*NAMES, *LOCALIZATION):
+  for name in (*NAMES, *LOCALIZATION, *TRANSFER):
     home = folder.parent.parent if name == "table2" else folder
     path = home / f"{name}.json"
     try:
@@ -112,7 +116,11 @@ def collect(
   systems = options.systems
   seeds = systems.chain.seeds() or [0]
   return {
-    "about": next(r for name, r in results.items() if name != "table2"),
+    "about": next(
+      result
+      for name, result in results.items()
+      if name not in ("table2", *TRANSFER)
+    ),
     "results": results,
     "missing": missing,
     "options": f"--profile={options.profile} --runs={short_path(options.runs)}",
@@ -129,19 +137,20 @@ def make_page(content: dict[str, Any]) -> Markup:
     content: about: a result's JSON, for the head; results: name -> JSON;
       missing: name -> why it is not there; options: of the commands that make
       what is missing; weights: of --weights; runs: of `report_runs.collect`;
-      best: of `report_best.collect`.
+      best: of `report_best.collect`; feature_map: a PNG, if it is there.
   """
   about, results, runs = (content[k] for k in ("about", "results", "runs"))
   title = f"vggjax: profile {about['profile']} on {data_name(about['data'])}"
   return document(
     title,
     head(title, about),
-    navigation(with_localization=any(n in results for n in LOCALIZATION)),
+    navigation(results),
     findings_section(
       results.get("findings"), missing_text(content, "findings")
     ),
     tables_section(content),
     localization_section(results),
+    transfer_section(results, content.get("feature_map")),
     report_runs.curves_section(runs),
     best_sections(content["best"]),
     weights_note(content["weights"]),
@@ -178,18 +187,20 @@ def comparison(about: dict) -> str:
   )
 
 
-def navigation(*, with_localization: bool) -> Markup:
+def navigation(results: dict[str, dict]) -> Markup:
   """Links to the sections."""
   places = {
     "findings": "Findings",
     "tables": "Tables",
     "localization": "Localization",
+    "transfer": "Features",
     "curves": "Learning curves",
     "best": "Best system",
     "runs": "Runs",
   }
-  if not with_localization:
-    del places["localization"]
+  for place, names in (("localization", LOCALIZATION), ("transfer", TRANSFER)):
+    if not results.keys() & set(names):
+      del places[place]
   links = [element("li", link(*place)) for place in places.items()]
   return element("nav", element("ul", *links), aria_label="sections")
 
@@ -203,25 +214,11 @@ def tables_section(content: dict[str, Any]) -> Markup:
   parts = [
     table_section(result, linkable, said)
     for name, result in results.items()
-    if name not in ("findings", *LOCALIZATION)
+    if name not in ("findings", *LOCALIZATION, *TRANSFER)
   ]
   gaps = missing_text(content, "table", "shallow")
   text = element("p", short_paths(said), class_="small")
   return section("tables", "Tables", text, *parts, note(gaps) if gaps else None)
-
-
-def localization_section(results: dict[str, dict]) -> Markup | None:
-  """Tables 8 to 10 and their findings, as far as they are there."""
-  found = [results[name] for name in LOCALIZATION if name in results]
-  if not found:
-    return None
-  parts = [
-    findings_part(result, "localization error")
-    if result["name"].endswith("findings")
-    else table_section(result, ())
-    for result in found
-  ]
-  return section("localization", "Localization", *parts)
 
 
 def missing_text(content: dict[str, Any], *prefixes: str) -> str:

@@ -37,7 +37,7 @@ def findings_part(result: dict, error: str) -> Markup:
     result: of `findings.run_findings`.
     error: what a finding compares.
   """
-  heads = [column_head(name) for name in ("Finding", "Sect.", "Verdict")]
+  heads = [column_head(name) for name in (*result["columns"], "Verdict")]
   heads += [column_head(kind, class_="number") for kind in ("paper", "ours")]
   rows = [finding_row(row, result["seeds"]) for row in result["rows"]]
   verdicts = [verdict_of(row) for row in result["rows"]]
@@ -199,11 +199,12 @@ def our_figure(cell: dict | None) -> list:
   return [value, " ", interval(f"[{rest}")]
 
 
-def difference(figure: float | None, cell: dict | None) -> str:
+def difference(figure: float | str | None, cell: dict | None) -> str:
   """Ours less the paper's; "" where one is missing."""
   if figure is None or not cell:
     return ""
-  return signed(cell["value"] - figure)
+  # A figure may have its spread: "91.8 ± 1.0".
+  return signed(cell["value"] - float(str(figure).split()[0]))
 
 
 def signed(value: float) -> str:

@@ -65,6 +65,7 @@ TABLE = TransferTable(
     ),
   },
   protocols={"imagenet": PAPER, "mini": ("classes",)},
+  drawn=Descriptor(("D", "E")),
 )
 
 if __name__ == "__main__":

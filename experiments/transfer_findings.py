@@ -213,6 +213,7 @@ def compare(
     "value": value,
     "interval": [float(low), float(high)],
     "verdict": word,
+    "seeds": sorted(better),
     "text": text + fewer_seeds(len(better), all_seeds),
   }
 

@@ -45,6 +45,7 @@ class TransferTable:
     columns: names of the labels.
     rows: by profile.
     protocols: by profile, keys of configs/transfer.py's PROTOCOLS.
+    drawn: the descriptor of which features.png shows a map; None: none.
   """
 
   name: str
@@ -52,6 +53,7 @@ class TransferTable:
   columns: tuple[str, ...]
   rows: dict[str, tuple[TransferRow, ...]]
   protocols: dict[str, tuple[str, ...]]
+  drawn: Descriptor | None = None
 
 
 def run_transfer_table(
@@ -138,7 +140,11 @@ def _run(table, options, arguments):
     "caption": caption(options, abouts, seeds),
     "command": command(table.name, arguments),
   }
-  write(result, folder_of(options, abouts))
+  folder = folder_of(options, abouts)
+  write(result, folder)
+  if table.drawn and transfers.by_seed(protocols[0], table.drawn):
+    path = folder / "features.png"
+    transfers.draw_map(protocols[0], table.drawn, seeds[0], path)
   return 0
 
 

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import functools
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -117,24 +118,26 @@ class Transfers:
         self.missing.setdefault(str(error), error)
     return found
 
+  def draw_map(
+    self, protocol: str, descriptor: Descriptor, seed: int, path: Path
+  ) -> None:
+    """Writes a map of test images by their descriptors, as `tasks.draw_map`."""
+    config = self._config_of(protocol, descriptor, seed)
+    networks = self._networks(descriptor, seed)
+    tasks.draw_map(config, networks, self.data(config), path)
+
   def _find_outcomes(
     self, protocol: str, descriptor: Descriptor, seed: int
   ) -> list[Outcome]:
-    config = self.config(protocol, seed)
-    transfer, folder = config.transfer, self._systems.chain.folder
-    transfer.aggregate = descriptor.aggregate or transfer.aggregate
-    transfer.region = descriptor.region or transfer.region
-    if descriptor.scales:
-      config.test_scales = tuple(
-        scale_for_crop(q, config.crop_size) for q in descriptor.scales
-      )
-    data = self.data(config)
+    config = self._config_of(protocol, descriptor, seed)
+    data, folder = self.data(config), self._systems.chain.folder
     if descriptor.networks:
-      networks = [
-        self._open(name, descriptor, seed) for name in descriptor.networks
-      ]
       found = tasks.get_outcomes(
-        config, networks, data, folder, compute=self._compute
+        config,
+        self._networks(descriptor, seed),
+        data,
+        folder,
+        compute=self._compute,
       )
     else:
       found = outcomes.stored_outcomes(
@@ -150,11 +153,25 @@ class Transfers:
       )
     return found
 
-  def _open(self, name: str, descriptor: Descriptor, seed: int) -> Network:
-    network = self._network(self._systems.place(RUNS[name], seed))
+  def _config_of(
+    self, protocol: str, descriptor: Descriptor, seed: int
+  ) -> ConfigDict:
+    config = self.config(protocol, seed)
+    transfer = config.transfer
+    transfer.aggregate = descriptor.aggregate or transfer.aggregate
+    transfer.region = descriptor.region or transfer.region
+    if descriptor.scales:
+      config.test_scales = tuple(
+        scale_for_crop(q, config.crop_size) for q in descriptor.scales
+      )
+    return config
+
+  def _networks(self, descriptor: Descriptor, seed: int) -> list[Network]:
+    places = [self._systems.place(RUNS[n], seed) for n in descriptor.networks]
+    networks = [self._network(place) for place in places]
     if not descriptor.trained:
-      network = descriptors.untrained(network, seed)
-    return network
+      networks = [descriptors.untrained(net, seed) for net in networks]
+    return networks
 
 
 def cell(

@@ -124,6 +124,7 @@ def make_findings():
     rows.append({"labels": labels, "paper": [0.7], "ours": [ours]})
   title = "The paper's findings"
   about = {"name": "findings", "title": title, "command": "findings"}
+  about["columns"] = ["Finding", "Sect."]
   return {**about, "rows": rows, **ABOUT}
 
 

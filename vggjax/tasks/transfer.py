@@ -42,12 +42,12 @@ def transfer(config: ConfigDict, workdir: Path) -> None:
   networks = [open_network(config, name, workdir) for name in names]
   data = open_data(config)
   outcomes = get_outcomes(config, networks, data, workdir)
-  if config.pictures:
-    draw_map(config, networks, data, workdir)
-  if not data.is_labeled():
+  if data.is_labeled():
+    report(config, workdir, data, outcomes)
+  else:
     leave_to_server(config, workdir, data, outcomes)
-    return
-  report(config, workdir, data, outcomes)
+  if config.pictures:
+    draw_map(config, networks, data, workdir / "features.png")
 
 
 def describe(
@@ -196,9 +196,16 @@ def draw_map(
   config: ConfigDict,
   networks: Sequence[Network],
   data: TransferData,
-  workdir: Path,
+  path: Path,
 ) -> None:
-  """Writes features.png: a map of some test images by their descriptors."""
+  """Writes a PNG: a map of some test images by their descriptors.
+
+  Args:
+    config: see `get_outcomes`.
+    networks: likewise.
+    data: likewise; its last split is drawn.
+    path: of the file.
+  """
   visualize = run.picture_module()
   if visualize is None:
     return
@@ -219,7 +226,6 @@ def draw_map(
     )
   ]
   last = dataclasses.replace(data, sources=(source,))
-  path = workdir / "features.png"
   visualize.feature_map(
     describe(config, networks, last)[wanted],
     thumbnails,
