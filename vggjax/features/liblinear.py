@@ -53,9 +53,9 @@ class Problem:
       # A weight of 0 is left out of the problem, and nothing is copied.
       self.targets = list(targets.T > 0)
       self.masks = list((targets.T != 0).astype(float))
-    self.dual = len(features) < features.shape[1]
+    self.is_rotated = len(features) < features.shape[1]
     self.matrix, self.shift = features, 0.0
-    if self.dual:
+    if self.is_rotated:
       self.matrix, self.shift = _coordinates(features)
     entries = np.count_nonzero(self.matrix) + 2 * len(features)
     if entries > MAX_ENTRIES:
@@ -84,14 +84,18 @@ class Problem:
       weights = np.concatenate([-weights, weights], axis=1)
       biases = np.concatenate([-biases, biases])
     return LinearClassifier(
-      (self._weights(weights) if self.dual else weights).astype(np.float32),
+      (self._weights(weights) if self.is_rotated else weights).astype(
+        np.float32
+      ),
       biases.astype(np.float32),
       converged=max(part.n_iter_ for part in parts) < MAX_ITER,
     )
 
   def _solve(self, C: float, targets: np.ndarray, mask: np.ndarray | None):
+    # Coordinate descent on the dual problem takes five times as long at
+    # C = 100 on classes that cannot be separated, and more above.
     solver = self.svm.LinearSVC(
-      C=C, dual=self.dual, max_iter=MAX_ITER, random_state=0
+      C=C, dual=False, max_iter=MAX_ITER, random_state=0
     )
     with warnings.catch_warnings():
       # It becomes LinearClassifier.converged.
@@ -114,9 +118,10 @@ def _coordinates(features: np.ndarray) -> tuple[np.ndarray, float]:
 
   A linear SVM's weights are a sum of training images, w = X^T a, so only the
   inner products G = X X^T of the images matter. With G = Z Z^T, Z the lower
-  triangle of Cholesky's decomposition, liblinear finds the same a from Z as
-  from X, step by step; it skips zeros, so Z has N^2 / 2 entries in place of
-  N F. The intercept, a constant feature, is the same for both.
+  triangle of Cholesky's decomposition, Z is X in other orthogonal axes, and
+  liblinear takes the same steps from either; it skips zeros, so Z has N^2 / 2
+  entries in place of N F. The intercept, a constant feature, is the same for
+  both.
 
   So that equal images do no harm, `shift` is added to G's diagonal. The dual
   problem of the squared hinge loss has G + I / (2 C), so the shift is exactly

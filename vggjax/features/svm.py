@@ -23,9 +23,8 @@ def fit(
   """Trains one SVM a class, it against the rest, of squared hinge loss.
 
   The same arguments give the same bits on the same machine. With fewer images
-  than features (N < F) the dual problem is solved, on coordinates [N, N] of
-  the images in place of the features (see `liblinear`), else the primal
-  one. Peak memory, which benchmarks/svm.py measures, for each byte of the
+  than features (N < F) the problem is solved in coordinates [N, N] of the
+  images in place of the features (see `liblinear`). Peak memory, which benchmarks/svm.py measures, for each byte of the
   features, themselves included: 1 + 4 N / F where N < F, else up to 7, since
   LinearSVC copies them to float64 and liblinear takes 16 bytes for each that
   is not 0.

@@ -219,16 +219,20 @@ def draw_boxes(axes: Axes, example: Located) -> None:
   unit = np.array([width, height, width, height])
   for box in example.true_boxes:
     _rectangle(axes, box * unit, TRUE_BOX_COLOR)
-  for box, text in zip(example.boxes, example.texts, strict=True):
-    left, top, _, _ = _rectangle(axes, box * unit, BOX_COLOR)
+  named = enumerate(zip(example.boxes, example.texts, strict=True))
+  # The best one last, above the others.
+  for number, (box, text) in reversed(list(named)):
+    left, top, _, bottom = _rectangle(axes, box * unit, BOX_COLOR)
     if text:
-      # Inside, where the box touches the upper edge.
+      # Inside, where the box touches the upper edge; by turns above and below,
+      # as boxes of one object begin at nearly the same place.
+      at_top = number % 2 == 0
       axes.annotate(
         text,
-        (left, top),
-        xytext=(2, -2),
+        (left, top if at_top else bottom),
+        xytext=(2, -2 if at_top else 2),
         textcoords="offset points",
-        va="top",
+        va="top" if at_top else "bottom",
         fontsize=8,
         bbox={"facecolor": BOX_COLOR, "edgecolor": "none", "pad": 1.5},
       )
