@@ -35,7 +35,7 @@ def multi_targets(images, classes, seed=0):
 
 def plain(features, labels, C, dual, **options):
   """scikit-learn's, on the features themselves."""
-  options = {"max_iter": 10_000, "random_state": 0, **options}
+  options = {"max_iter": 10_000, "random_state": 0, "tol": 1e-9, **options}
   return LinearSVC(C=C, dual=dual, **options).fit(features, labels)
 
 
@@ -55,10 +55,9 @@ def test_equals_linear_svc(kind, C, classes):
     np.testing.assert_array_equal(weights[:, 0], -weights[:, 1])
     assert biases[0] == -biases[1]
     weights, biases = weights[:, 1:], biases[1:]
-  # With a large C the two stop at other steps before the same minimum.
-  atol = 1e-6 if C < 100 else 5e-3 * np.abs(wanted.coef_).max()
-  np.testing.assert_allclose(weights, wanted.coef_.T, rtol=1e-6, atol=atol)
-  np.testing.assert_allclose(biases, wanted.intercept_, rtol=1e-6, atol=atol)
+  atol = 2e-3 * np.abs(wanted.coef_).max()
+  np.testing.assert_allclose(weights, wanted.coef_.T, rtol=0, atol=atol)
+  np.testing.assert_allclose(biases, wanted.intercept_, rtol=0, atol=atol)
   np.testing.assert_array_equal(
     np.argmax(found.scores(x), axis=1), wanted.predict(x)
   )
@@ -123,7 +122,7 @@ def test_hostile_features_equal_linear_svc(case):
   found = svm.fit(x, labels, 3.0, num_classes=3)
   wanted = plain(x, labels, 3.0, dual=False)
   scale = np.abs(wanted.coef_).max()
-  atol = (5e-3 if case == "long" else 1e-6) * scale
+  atol = 2e-3 * scale
   np.testing.assert_allclose(found.weights, wanted.coef_.T, rtol=0, atol=atol)
   np.testing.assert_allclose(found.biases, wanted.intercept_, atol=atol)
 
@@ -165,9 +164,9 @@ def test_unknown_targets_are_left_out(kind):
     is_known = targets[:, k] != 0
     wanted = plain(x[is_known], targets[is_known, k], 3.0, dual=False)
     np.testing.assert_allclose(
-      found.weights[:, k], wanted.coef_[0], rtol=0, atol=1e-6
+      found.weights[:, k], wanted.coef_[0], rtol=0, atol=1e-4
     )
-    assert found.biases[k] == pytest.approx(wanted.intercept_[0], abs=1e-6)
+    assert found.biases[k] == pytest.approx(wanted.intercept_[0], abs=1e-4)
     # As negatives they would count.
     slipped = plain(x, targets[:, k] == 1, 3.0, dual=False)
     assert np.abs(slipped.coef_[0] - found.weights[:, k]).max() > 0.05
@@ -190,7 +189,7 @@ def test_scores_are_those_of_the_planes():
   scores = found.scores(others)
   assert scores.dtype == np.float32
   wanted = plain(x, labels, 3.0, dual=False).decision_function(others)
-  np.testing.assert_allclose(scores, wanted, rtol=0, atol=1e-5)
+  np.testing.assert_allclose(scores, wanted, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", SHAPES)
