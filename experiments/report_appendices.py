@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from experiments.report_html import Markup, element, picture, section
+from experiments.report_html import Markup, element, join, picture, section
 from experiments.report_tables import findings_part, table_section
 
 # Shown where they are there, and not missed where not.
@@ -37,7 +37,10 @@ def appendix_parts(
 ) -> list[Markup]:
   """The tables and findings of such names that are there."""
   return [
-    findings_part(results[name], measure)
+    join(
+      element("h3", results[name]["title"]),
+      findings_part(results[name], measure),
+    )
     if name.endswith("findings")
     else table_section(results[name], ())
     for name in names

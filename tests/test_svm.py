@@ -233,11 +233,33 @@ def test_chooses_what_brute_force_chooses(seed):
     x, labels, is_held_out, metrics.mean_class_recall, grid, num_classes=4
   )
   wanted = brute_force(x, labels, is_held_out, metrics.mean_class_recall, grid)
-  assert values == pytest.approx(wanted)
-  assert list(values) == sorted(grid)
+  assert list(values) == sorted(grid)[: len(values)]
+  assert values == pytest.approx({c: wanted[c] for c in values})
   assert len(set(wanted.values())) > 1
-  best = [c for c in grid if wanted[c] == max(wanted.values())]
+  best = [c for c in values if wanted[c] == max(values.values())]
   assert min(best) == C
+
+
+def test_climbs_the_grid_until_two_values_are_worse():
+  x, labels = planted(60, 150, 3)
+  is_held_out = svm.hold_out(labels)
+  for given, tried in (
+    ([5, 6, 4, 6, 5, 5, 9], 6),  # A value as good as the best goes on.
+    ([5, 4, 6, 5, 7, 6, 6], 7),
+    ([5, 4, 3, 9, 9, 9, 9], 3),
+    ([1, 2, 3, 4, 5, 6, 7], 7),
+  ):
+    values = iter(given)
+    C, found = svm.choose_C(
+      x,
+      labels,
+      is_held_out,
+      lambda scores, held, values=values: next(values),
+      np.arange(1.0, 8),
+      num_classes=3,
+    )
+    assert list(found.values()) == given[:tried]
+    assert C == 1 + given.index(max(given[:tried]))
 
 
 def test_chooses_the_smallest_of_equals():
@@ -293,12 +315,18 @@ def test_each_image_is_held_out_as_often():
   assert np.abs(often - 200).max() < 5 * np.sqrt(1000 * 0.2 * 0.8)
 
 
-def test_holds_out_a_share_of_images_of_several_labels():
-  targets = multi_targets(103, 4)
+def test_holds_out_a_share_of_the_images_of_the_rarest_class():
+  # 40 images have class 0, 10 of these class 1 too, 2 class 2 too; 8 have none.
+  targets = np.full((48, 3), -1, np.int8)
+  targets[:40, 0] = targets[:10, 1] = targets[9:11, 2] = 1
+  targets[11, 1] = 0
   found = svm.hold_out(targets)
-  assert found.shape == (103,)
-  assert found.sum() == 21
-  assert svm.hold_out(targets, 0.5, 3).sum() in (51, 52)
+  assert found.shape == (48,)
+  assert found[:9].sum() == 2
+  assert found[9:11].sum() == 1
+  # Images without a class are the first's.
+  assert found[11:].sum() == round(0.2 * 37)
+  assert svm.hold_out(targets, 0.5, 3)[:9].sum() == 4
   assert svm.hold_out(MULTI[:1]).tolist() == [False]
 
 

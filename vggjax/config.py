@@ -229,7 +229,8 @@ def check(config: ConfigDict) -> None:
       f"num_epochs is {epochs} and num_steps is {steps}; the run's length is "
       "one of them, and the other must be 0"
     )
-  if values["schedule"] == "plateau" and not values["dataset.validation_split"]:
+  watches = values["task"] == "train" and values["schedule"] == "plateau"
+  if watches and not values["dataset.validation_split"]:
     raise InputError(
       "schedule=plateau watches dataset.validation_split, which is empty; "
       "name a split or use schedule=fixed with boundaries"

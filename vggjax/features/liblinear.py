@@ -12,8 +12,8 @@ from vggjax.errors import InputError
 
 # Ten times scikit-learn's, which similar images need from C = 100 on.
 MAX_ITER = 10_000
-# Of the gradient. With scikit-learn's, 1e-4, weights at a large C are off by five
-# percent.
+# Of the gradient. With scikit-learn's, 1e-4, weights at a large C are off by
+# five percent.
 TOLERANCE = 1e-6
 # liblinear counts the entries of a matrix in 32 bits.
 MAX_ENTRIES = 2**31 - 1

@@ -11,6 +11,7 @@ from vggjax.features.liblinear import LinearClassifier, Problem
 # mostly above 0.3 need a ||w|| of several units, so values below 0.1 underfit;
 # above 300 the few images of a class are separated and little changes.
 C_GRID = (0.1, 0.316, 1.0, 3.16, 10.0, 31.6, 100.0, 316.0)
+PATIENCE = 2
 
 
 def fit(
@@ -24,10 +25,10 @@ def fit(
 
   The same arguments give the same bits on the same machine. With fewer images
   than features (N < F) the problem is solved in coordinates [N, N] of the
-  images in place of the features (see `liblinear`). Peak memory, which benchmarks/svm.py measures, for each byte of the
-  features, themselves included: 1 + 4 N / F where N < F, else up to 7, since
-  LinearSVC copies them to float64 and liblinear takes 16 bytes for each that
-  is not 0.
+  images in place of the features (see `liblinear`). Peak memory, which
+  benchmarks/svm.py measures, for each byte of the features, themselves
+  included: 1 + 4 N / F where N < F, else up to 7, since LinearSVC copies them
+  to float64 and liblinear takes 16 bytes for each that is not 0.
 
   Args:
     features: float32 [N, F], L2-normalized.
@@ -63,11 +64,11 @@ def choose_C(  # noqa: N802
     is_held_out: bool [N], see `hold_out`.
     measure: of the held-out images' scores [n, K] and targets; higher is
       better.
-    grid: the values to try.
+    grid: the values to try, from the smallest.
     num_classes: K, for labels.
 
   Returns:
-    The smallest C among the best, and each C's value.
+    The smallest C among the best, and the value of each C tried.
 
   Raises:
     InputError: see `fit`; also if a measure is not a number.
@@ -94,6 +95,8 @@ def choose_C(  # noqa: N802
     values[C] = float(measure(problem.solve(C).scores(held), held_targets))
     if np.isnan(values[C]):
       raise InputError(f"the held-out images' measure at C = {C:g} is NaN")
+    if max(list(values.values())[-PATIENCE:]) < max(values.values()):
+      break
   # The first of equals.
   return max(values, key=values.get), values
 
@@ -106,7 +109,8 @@ def hold_out(
   Args:
     targets: labels [N]: of n images of a class round(share * n) are held out,
       at least one and not all where n is 2 or more, none where n is 1; or
-      [N, K], as for `fit`: round(share * N) of all, whatever they show.
+      [N, K], as for `fit`: likewise, an image counting for the rarest of its
+      classes.
     share: above 0, below 1.
     seed: of the draw.
 
@@ -118,7 +122,10 @@ def hold_out(
     raise ValueError(f"targets {targets.shape} must be [N] or [N, K], N > 0")
   if not 0 < share < 1:
     raise ValueError(f"share must be above 0 and below 1, not {share}")
-  groups = targets if targets.ndim == 1 else np.zeros(len(targets), int)
+  groups = targets
+  if targets.ndim == 2:
+    has = targets == 1
+    groups = np.where(has, has.sum(axis=0), len(targets) + 1).argmin(axis=1)
   random = np.random.default_rng(seed)
   is_held_out = np.zeros(len(targets), bool)
   for group in np.unique(groups):

@@ -99,7 +99,7 @@ def _classify(
       train,
       targets,
       division.held_out,
-      lambda scores, targets: value_of(Outcome(0, scores, targets), measure),
+      lambda scores, targets: _value_where_known(scores, targets, measure),
       num_classes=num_classes,
     )
     classifier = svm.fit(train, targets, C, num_classes=num_classes)
@@ -108,6 +108,16 @@ def _classify(
     Cs.append(C)
     scores.append(classifier.scores(features[division.test]))
   return {"C": np.array(Cs), "scores": np.concatenate(scores)}
+
+
+def _value_where_known(
+  scores: np.ndarray, targets: np.ndarray, measure: str
+) -> float:
+  """`value_of` over the classes that some of the images have."""
+  if targets.ndim > 1:
+    kept = np.any(targets == 1, axis=0)
+    scores, targets = scores[:, kept], targets[:, kept]
+  return value_of(Outcome(0, scores, targets), measure)
 
 
 def value_of(outcome: Outcome, measure: str) -> float:
@@ -138,8 +148,7 @@ def interval_of(
     return bootstrap.mean_interval(_recall_values(outcomes))
 
   def value(indices):
-    parts = [_resample(outcome, indices) for outcome in outcomes]
-    return np.mean([value_of(part, measure) for part in parts])
+    return _mean_of_resample(outcomes, indices, measure)
 
   return bootstrap.statistic_interval(value, len(outcomes[0].scores))
 
@@ -154,11 +163,11 @@ def difference_interval(
     )
 
   def value(indices):
-    means = []
-    for outcomes in (better, worse):
-      parts = [_resample(outcome, indices) for outcome in outcomes]
-      means.append(np.mean([value_of(part, measure) for part in parts]))
-    return means[0] - means[1]
+    above, below = (
+      _mean_of_resample(outcomes, indices, measure)
+      for outcomes in (better, worse)
+    )
+    return above - below
 
   return bootstrap.statistic_interval(value, len(better[0].scores))
 
@@ -169,11 +178,15 @@ def _recall_values(outcomes: Sequence[Outcome]) -> np.ndarray:
   )
 
 
-def _resample(outcome: Outcome, indices: np.ndarray) -> Outcome:
-  scores, targets = outcome.scores[indices], outcome.targets[indices]
-  # A class may have no image in a resample.
-  kept = np.any(targets == 1, axis=0)
-  return Outcome(outcome.C, scores[:, kept], targets[:, kept])
+def _mean_of_resample(
+  outcomes: Sequence[Outcome], indices: np.ndarray, measure: str
+) -> float:
+  return np.mean(
+    [
+      _value_where_known(o.scores[indices], o.targets[indices], measure)
+      for o in outcomes
+    ]
+  )
 
 
 def values_by_class(outcome: Outcome, measure: str) -> list[float]:
