@@ -140,12 +140,10 @@ class Transfers:
         compute=self._compute,
       )
     else:
+      about = {"descriptors": f"pixels {descriptors.PIXELS_SIDE}"}
+      describe = functools.partial(descriptors.describe_pixels, data.sources)
       found = outcomes.stored_outcomes(
-        config,
-        data,
-        folder,
-        {"descriptors": f"pixels {descriptors.PIXELS_SIDE}"},
-        functools.partial(descriptors.describe_pixels, data.sources),
+        config, data, folder, about, describe if self._compute else None
       )
     if found is None:
       raise MissingPosteriorsError(

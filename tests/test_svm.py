@@ -259,7 +259,7 @@ def test_climbs_the_grid_until_two_values_are_worse():
       num_classes=3,
     )
     assert list(found.values()) == given[:tried]
-    assert C == 1 + given.index(max(given[:tried]))
+    assert 1 + given.index(max(given[:tried])) == C
 
 
 def test_chooses_the_smallest_of_equals():
