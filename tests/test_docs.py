@@ -1,4 +1,4 @@
-"""The examples of docs/weights.md run, with a tiny network in D's place."""
+"""The examples of the documents run, with tiny networks in D's place."""
 
 import re
 import shutil
@@ -52,3 +52,20 @@ def test_example_runs(folder, tmp_path, monkeypatch, number):
       assert names[name].shape == shape
       assert name == "score_map" or float(abs(names[name]).max()) > 0
   assert set(names) & {*shapes, "weights"}
+
+
+def test_the_example_of_features(saved, tmp_path, monkeypatch):
+  text = (Path(__file__).parents[1] / "docs" / "features.md").read_text()
+  [example] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+  (tmp_path / "runs").mkdir()
+  shutil.copytree(saved, tmp_path / "runs" / "A-256")
+  for number, name in enumerate("ab"):
+    image = picture(60, 90, seed=number)
+    Image.fromarray(image).save(tmp_path / f"{name}.jpg")
+  monkeypatch.chdir(tmp_path)
+  names = {}
+  exec(compile(example, "docs/features.md", "exec"), names)
+  assert names["classifier"].predict(["b.jpg", "a.jpg"]).tolist() == [
+    "dog",
+    "cat",
+  ]

@@ -18,9 +18,12 @@ Very deep convolutional networks (Simonyan & Zisserman, 2014).
                   --workdir=DIR
   vggjax evaluate --config=FILE[:RUN[,PROFILE]] [--config.KEY=VALUE ...]
                   --workdir=DIR
+  vggjax transfer --config=transfer.py[:PROTOCOL[,PROFILE]]
+                  --config.transfer.networks=RUN|WEIGHTS[,...] --workdir=DIR
 
 FILE is a config of your own or one of the package's: classification.py,
-evaluation.py, finetuning.py, quickstart.py. All keys are in configs/base.py.
+localization.py, evaluation.py, finetuning.py, transfer.py, quickstart.py. All
+keys are in configs/base.py.
 """
 EXAMPLES = """\
 examples:

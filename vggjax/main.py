@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None, task: str = "") -> int:
     if task and config.task != task:
       raise InputError(
         f"this config's task is {config.task}, not {task}; e.g. "
-        "configs/classification.py trains, configs/evaluation.py evaluates"
+        "configs/classification.py trains, configs/evaluation.py evaluates, "
+        "configs/transfer.py transfers"
       )
     TASKS[config.task](config, Path(workdir))
   except InputError as error:
