@@ -8,7 +8,7 @@ from torch_nets import torch
 import vggjax
 from vggjax import images as image_files
 from vggjax.errors import InputError
-from vggjax.features.extract import layer_names
+from vggjax.features.extract import feature_buckets, layer_names
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 MEAN = (120.0, 110.0, 100.0)
@@ -76,6 +76,23 @@ def test_aggregates():
     )
     np.testing.assert_allclose(found, values, atol=2e-5, err_msg=aggregate)
   assert np.abs(np.subtract(wanted["max"], wanted["average"])).max() > 1e-3
+
+
+def test_networks_alike_share_programs():
+  model, params, _ = network("ceil")
+  other = torch_nets.random_params(model)
+  made = [
+    feature_buckets(net, p, mean=mean, layer=layer)._function
+    for net, p, mean, layer in (
+      (model, params, MEAN, "fc7"),
+      (model.clone(), other, list(MEAN), "fc7"),
+      (model, params, MEAN, "fc6"),
+      (model, params, (1, 2, 3), "fc7"),
+      (network("floor")[0], params, MEAN, "fc7"),
+    )
+  ]
+  assert made[1] is made[0]
+  assert len({id(function) for function in made}) == 4
 
 
 def test_of_a_feature_net():

@@ -151,13 +151,24 @@ def dense_buckets(
   if spatial not in SPATIAL:
     raise InputError(f"spatial {spatial!r} is not one of {', '.join(SPATIAL)}")
 
+  return whole_image_buckets(
+    _posteriors(model, spatial),
+    model,
+    params,
+    mean=mean,
+    mirror=mirror,
+    **options,
+  )
+
+
+# Cached, as are those below, so that networks alike share compiled programs.
+@functools.lru_cache(maxsize=32)
+def _posteriors(model: VGG, spatial: str) -> Callable:
   def posteriors(params, x, sizes):
     scores, _ = model.apply({"params": params}, x, sizes)
     return pool_scores(scores, model.score_map_sides(sizes), spatial)
 
-  return whole_image_buckets(
-    posteriors, model, params, mean=mean, mirror=mirror, **options
-  )
+  return posteriors
 
 
 def whole_image_buckets(
@@ -174,7 +185,7 @@ def whole_image_buckets(
   Args:
     function: of the parameters, images float [n, H, W, 3] minus the mean,
       padded at the bottom and the right, and their valid sizes int32 [n, 2],
-      to an array [n, C].
+      to an array [n, C]. The same object is compiled once.
     model: a network.
     params: its parameters.
     mean: RGB, 0-255.
@@ -184,21 +195,28 @@ def whole_image_buckets(
   Raises:
     InputError: on a value outside its range.
   """
-  mean = check_mean(mean)
+  mean = tuple(check_mean(mean).tolist())
+  compute = _of_whole_images(function, model, mean, mirror)
+  pad = pad_whole_images(model)
+  return Buckets(compute, params, padded_shape=pad, **options)
 
+
+@functools.lru_cache(maxsize=32)
+def _of_whole_images(
+  function: Callable, model: VGG, mean: tuple[float, ...], mirror: bool
+) -> Callable:
   def compute(params, batch):
     image, sizes = batch["image"], batch["sizes"]
     if mirror:
       image = jnp.concatenate([image, mirrored(image, sizes)])
       sizes = jnp.concatenate([sizes, sizes])
-    x = image.astype(model.param_dtype) - mean
+    x = image.astype(model.param_dtype) - np.float32(mean)
     result = function(params, x, sizes)
     if mirror:
       result = (result[: len(result) // 2] + result[len(result) // 2 :]) / 2
     return result.astype(jnp.float32)
 
-  pad = pad_whole_images(model)
-  return Buckets(compute, params, padded_shape=pad, **options)
+  return compute
 
 
 def pad_whole_images(model: VGG) -> Callable:

@@ -1,6 +1,7 @@
 """Evaluation of a regular grid of crops at several scales (Sect. 3.2)."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,13 +92,9 @@ def multicrop_buckets(
   check_has_scores(model)
   if grid < 1:
     raise InputError(f"grid is {grid}; it must be at least 1")
-  mean = check_mean(mean)
+  mean = tuple(check_mean(mean).tolist())
+  compute = _posteriors(model, mean, mirror, grid)
   num_crops = grid**2
-
-  def compute(params, batch):
-    return batch_posteriors(
-      model, params, batch, mean=mean, mirror=mirror, grid=grid
-    )
 
   def pixels(_):
     return num_crops * model.crop_size**2
@@ -105,6 +102,19 @@ def multicrop_buckets(
   return Buckets(
     compute, params, padded_shape=square_canvas, pixels=pixels, **options
   )
+
+
+# Cached, so that networks alike share compiled programs.
+@functools.lru_cache(maxsize=32)
+def _posteriors(
+  model: VGG, mean: tuple[float, ...], mirror: bool, grid: int
+) -> Callable:
+  def posteriors(params, batch):
+    return batch_posteriors(
+      model, params, batch, mean=np.float32(mean), mirror=mirror, grid=grid
+    )
+
+  return posteriors
 
 
 def square_canvas(shape: tuple[int, int]) -> tuple[int, int]:

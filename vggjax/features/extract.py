@@ -1,7 +1,8 @@
 """Image descriptors from any layer, at one or several scales (App. B)."""
 
+import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -140,15 +141,21 @@ def feature_buckets(
   if layer not in names:
     raise InputError(f"layer {layer!r} is not one of {', '.join(names)}")
 
+  return whole_image_buckets(
+    _features(model, layer), model, params, mean=mean, mirror=mirror, **options
+  )
+
+
+# Cached, so that networks alike share compiled programs.
+@functools.lru_cache(maxsize=32)
+def _features(model: vgg.VGG, layer: str) -> Callable:
   def features(params, x, sizes):
     _, layers = model.apply({"params": params}, x, sizes)
     positions = jnp.prod(map_sizes(model, layer, sizes), axis=1, keepdims=True)
     # Outside its valid positions a map is zero.
     return layers[layer].astype(jnp.float32).sum(axis=(1, 2)) / positions
 
-  return whole_image_buckets(
-    features, model, params, mean=mean, mirror=mirror, **options
-  )
+  return features
 
 
 def layer_names(model: vgg.VGG) -> tuple[str, ...]:
