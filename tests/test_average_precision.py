@@ -268,7 +268,9 @@ def test_recall_by_hand():
   labels = np.array([0, 0, 0, 1, 2])
   assert mean_class_recall(scores, labels) == pytest.approx(500 / 9)
   values = recall_values(scores, labels)
-  np.testing.assert_allclose(values, [500 / 9, 500 / 9, 0, 500 / 3, 0])
+  # 5 / (3 n) of an image's distance to its class's recall.
+  wanted = np.add(500 / 9, [500 / 27, 500 / 27, -1000 / 27, 0, 0])
+  np.testing.assert_allclose(values, wanted)
   # Not the share of images, nor a mean over all four classes.
   assert topk_error(scores, labels) == pytest.approx(40)
 

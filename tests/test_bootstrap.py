@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vggjax.evaluate.bootstrap import mean_interval, verdict
+from vggjax.evaluate.bootstrap import (
+  mean_interval,
+  statistic_interval,
+  verdict,
+)
 
 
 def wrong(count, error, seed=0):
@@ -136,3 +140,13 @@ def test_bad_shapes(values):
 )
 def test_verdict(low, high, word):
   assert verdict(low, high) == word
+
+
+def test_a_statistics_interval_is_the_means_for_a_mean():
+  values = np.random.default_rng(3).normal(50, 20, 400)
+  found = statistic_interval(
+    lambda indices: values[indices].mean(), len(values), resamples=4000
+  )
+  np.testing.assert_allclose(found, mean_interval(values), atol=0.15)
+  with pytest.raises(ValueError, match="no images"):
+    statistic_interval(np.mean, 0)

@@ -11,6 +11,7 @@ from report_content import (
   Page,
   make_content,
   make_findings,
+  make_png,
   make_run,
   make_table,
 )
@@ -167,6 +168,24 @@ def test_localization_has_a_section_if_it_was_measured(page):
   assert found.tables["L"][1] == ["A above B", "4.1", "not measured", "", "–"]
   assert found.text.count("one system's localization error is above") == 1
   # It does not stand among the others.
+  assert len(found.tables) == len(page.tables) + 2
+
+
+def test_features_have_a_section_if_they_were_measured(page):
+  assert "transfer" not in page.values("id")
+  table = {**make_table("table11"), "title": "Table 11"}
+  table["rows"][0]["paper"][0] = "5.4 ± 1.0"
+  findings = make_findings() | {"name": "transfer_findings", "title": "F"}
+  findings["columns"] = ["Finding", "Protocol"]
+  content = make_content(feature_map=make_png())
+  content["results"] |= {"table11": table, "transfer_findings": findings}
+  found = Page(report.make_page(content))
+  assert "#transfer" in found.values("href")
+  row = found.tables["Table 11"][2]
+  assert row[2:5] == ["5.4 ± 1.0", "6.44 [5.8, 7.1]", "+1.04"]
+  assert found.tables["F"][0][:3] == ["Finding", "Protocol", "Verdict"]
+  assert found.text.count("one system's recall or mAP is above") == 1
+  assert len(found.named("img")) == len(page.named("img")) + 1
   assert len(found.tables) == len(page.tables) + 2
 
 

@@ -194,10 +194,13 @@ def mean_class_recall(scores: np.ndarray, labels: np.ndarray) -> float:
 def recall_values(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
   """Values of images whose mean is `mean_class_recall`, float [N].
 
-  For intervals of it by `evaluate.bootstrap`. A right image counts the more,
-  the fewer its class has.
+  For intervals of it by `evaluate.bootstrap`: the mean of a resample is its
+  recall to first order, with the resample's own number of images a class. An
+  image counts the more, the fewer its class has.
   """
   is_right = ~topk_wrong(scores, labels)
   counts = np.bincount(labels)
+  recalls = np.bincount(labels, is_right) / np.maximum(counts, 1)
   weights = len(is_right) / (np.count_nonzero(counts) * counts[labels])
-  return 100.0 * is_right * weights
+  overall = recalls[counts > 0].mean()
+  return 100.0 * (overall + weights * (is_right - recalls[labels]))
