@@ -20,6 +20,7 @@ from vggjax.configs.classification import RUNS
 from vggjax.errors import InputError
 from vggjax.evaluate import fusion, store, submission
 from vggjax.geometry import scale_for_crop
+from vggjax.tasks import networks
 from vggjax.tasks import posteriors as tasks
 from vggjax.tasks import run as task_run
 from vggjax.weights import names
@@ -190,15 +191,15 @@ class Systems:
       items = tasks.get_posteriors(config, self.network(place), *what)
     return fusion.fuse(items)
 
-  def _load_network(self, place: str) -> tasks.Network:
+  def _load_network(self, place: str) -> networks.Network:
     config = self.config(place)
     if is_run(place):
-      return tasks.load_network(config, Path(place))
+      return networks.load_network(config, Path(place))
     weights = load_weights(place)
     folder = self.chain.folder / "weights"
-    return tasks.network_of_weights(config, weights, folder)
+    return networks.network_of_weights(config, weights, folder)
 
-  def _load_card(self, place: str) -> tuple[ConfigDict, tasks.Network]:
+  def _load_card(self, place: str) -> tuple[ConfigDict, networks.Network]:
     """A run's config, and its network without the parameters."""
     network = dataclasses.replace(self.network(place), params={})
     return self.config(place), network

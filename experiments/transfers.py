@@ -17,8 +17,8 @@ from vggjax import config as configuration
 from vggjax.geometry import scale_for_crop
 from vggjax.tasks import descriptors, outcomes
 from vggjax.tasks import transfer as tasks
+from vggjax.tasks.networks import Network
 from vggjax.tasks.outcomes import Outcome
-from vggjax.tasks.posteriors import Network
 from vggjax.tasks.transfer_data import TransferData, open_data
 
 # The runs whose features are measured: the best ones of Sect. 4.

@@ -8,6 +8,7 @@ from tiny_runs import NUM_CLASSES, NUM_TESTED, labels
 
 from vggjax import config as configuration
 from vggjax.evaluate import store
+from vggjax.tasks import networks
 from vggjax.tasks import posteriors as tasks
 from vggjax.tasks import run as task_run
 
@@ -48,7 +49,7 @@ def put(runs, seeds=(0,), make=arrays):
   """Stores a seed's arrays for each run that is there; `runs` is of seed 0."""
   for workdir in sorted(runs.glob("seed-0/*")):
     config = configuration.open_config(workdir / "config.json")
-    network = tasks.load_network(config, workdir)
+    network = networks.load_network(config, workdir)
     source = task_run.open_split(config, "test")
     np.testing.assert_array_equal(source.labels(), labels())
     for seed in seeds:

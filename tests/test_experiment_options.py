@@ -18,6 +18,7 @@ from experiments.chain import Chain
 from vggjax import checkpoint, imagenet
 from vggjax import config as configuration
 from vggjax.evaluate import store
+from vggjax.tasks import networks
 from vggjax.tasks import posteriors as tasks
 from vggjax.tasks import run as task_run
 from vggjax.weights.load import load_weights
@@ -184,7 +185,7 @@ def server(tmp_path):
       params = tiny_runs.quick_params(model, None)
       checkpoints.save(1, params, {"step": np.array(1)}, card)
     configuration.save_config(config, workdir / "config.json")
-    network = tasks.load_network(config, workdir)
+    network = networks.load_network(config, workdir)
     for part in ("dense", "multicrop"):
       for q in JITTERED:
         array = random.dirichlet(np.ones(1000), 3).astype(np.float32)

@@ -12,8 +12,7 @@ from tiny_runs import NUM_TESTED, cells_of, options, read_result, run_module
 from tiny_runs import trained as trained
 
 from vggjax import config as configuration
-from vggjax.tasks import boxes
-from vggjax.tasks import posteriors as tasks
+from vggjax.tasks import boxes, networks
 from vggjax.tasks import run as task_run
 
 BOXES = "D-256-pcr", "D-384-scr-fc", "D-384-pcr-fc", "D-384-pcr"
@@ -78,7 +77,7 @@ def put(runs, photos):
     workdir = runs / "seed-0" / run
     config = configuration.open_config(workdir / "config.json")
     config.pool5_offsets = offsets
-    network = tasks.load_network(config, workdir)
+    network = networks.load_network(config, workdir)
     # As the localization run evaluates it.
     config.test_mirror = False
     source = task_run.open_split(config, "test", with_boxes=True)

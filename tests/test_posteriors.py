@@ -12,8 +12,8 @@ from vggjax import checkpoint
 from vggjax.config import parse_arguments
 from vggjax.evaluate import store
 from vggjax.evaluate.rows import StoredRows
+from vggjax.tasks import networks, run
 from vggjax.tasks import posteriors as tasks
-from vggjax.tasks import run
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ class Evaluation:
   def opened(self, protocol, scales, overrides):
     command = arguments(self.photos, self.workdir, *overrides)
     config, workdir = parse_arguments(command)
-    network = tasks.load_network(config, Path(workdir))
+    network = networks.load_network(config, Path(workdir))
     source = run.open_split(config, "test")
     return config, network, source, protocol, scales
 

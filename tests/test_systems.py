@@ -10,7 +10,7 @@ from stored_runs import table as table
 from tiny_runs import NUM_TESTED, read_result
 from tiny_runs import trained as trained
 
-from vggjax.tasks import posteriors as tasks
+from vggjax.tasks import networks
 
 
 def test_missing_runs_are_named_and_the_others_shown(table):
@@ -118,13 +118,13 @@ def test_a_seed_that_lacks_a_run_is_told(table, stored):
 
 
 def test_a_runs_parameters_are_read_once(table, monkeypatch):
-  load, loaded = tasks.load_network, []
+  load, loaded = networks.load_network, []
 
   def load_network(config, workdir):
     loaded.append(workdir.name)
     return load(config, workdir)
 
-  monkeypatch.setattr(tasks, "load_network", load_network)
+  monkeypatch.setattr(networks, "load_network", load_network)
   for name in ("findings", "table5"):
     del loaded[:]
     assert table(name)[0] == 0

@@ -14,7 +14,7 @@ from sklearn.svm import LinearSVC
 import vggjax
 from vggjax import main
 from vggjax.features import store, svm
-from vggjax.tasks import descriptors, posteriors
+from vggjax.tasks import descriptors, networks, posteriors
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 SCALES = (32, 36)
@@ -211,7 +211,7 @@ def test_untrained_networks_differ_from_trained(saved, photos):
   config, workdir = parse_arguments(
     arguments(photos, saved, saved.parent / "t")
   )
-  network = posteriors.open_network(config, str(saved), Path(workdir))
+  network = networks.open_network(config, str(saved), Path(workdir))
   other = descriptors.untrained(network, 0)
   assert other.params_hash != network.params_hash
   assert other.workdir != network.workdir

@@ -20,7 +20,7 @@ from PIL import Image
 from experiments import train_all
 from vggjax import checkpoint, main
 from vggjax.models import parameters
-from vggjax.tasks import posteriors as tasks
+from vggjax.tasks import networks
 from vggjax.train import loop, optim
 
 NUM_CLASSES, NUM_TESTED = 8, 96
@@ -161,7 +161,7 @@ def copy_runs(trained, folder, runs=None, seeds=(0,)):
 
 def read_once(monkeypatch):
   """Reads a run's checkpoint once for all; those of all seeds are equal."""
-  load, cards, loaded = tasks.load_network, {}, {}
+  load, cards, loaded = networks.load_network, {}, {}
   latest = checkpoint.latest_card
 
   def load_network(config, workdir):
@@ -174,7 +174,7 @@ def read_once(monkeypatch):
       cards[workdir] = latest(workdir)
     return cards[workdir]
 
-  monkeypatch.setattr(tasks, "load_network", load_network)
+  monkeypatch.setattr(networks, "load_network", load_network)
   monkeypatch.setattr(checkpoint, "latest_card", latest_card)
 
 

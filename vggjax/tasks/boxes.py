@@ -16,7 +16,7 @@ from vggjax.evaluate.buckets import Buckets
 from vggjax.evaluate.rows import StoredRaggedRows
 from vggjax.localize import protocol
 from vggjax.tasks import posteriors, run
-from vggjax.tasks.posteriors import Network
+from vggjax.tasks.networks import Network
 
 # At each scale: for each image an array [P, k, ...].
 Found = list[list[np.ndarray]]

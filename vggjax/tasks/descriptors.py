@@ -17,7 +17,7 @@ from vggjax.evaluate.store import path_of
 from vggjax.features import extract, store
 from vggjax.models import parameters
 from vggjax.tasks import posteriors
-from vggjax.tasks.posteriors import Network
+from vggjax.tasks.networks import Network
 
 # Side of the images whose pixels are descriptors themselves, pixels.
 PIXELS_SIDE = 32

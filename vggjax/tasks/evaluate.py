@@ -14,7 +14,8 @@ from vggjax.evaluate import dense, store, submission
 from vggjax.files import written_whole
 from vggjax.tasks import run
 from vggjax.tasks.locate import evaluate_boxes
-from vggjax.tasks.posteriors import Network, get_posteriors, load_network
+from vggjax.tasks.networks import Network, load_network
+from vggjax.tasks.posteriors import get_posteriors
 
 
 def evaluate(config: ConfigDict, workdir: Path) -> None:

@@ -22,7 +22,7 @@ from vggjax.tasks.answers import (
   merged,
   wrong,
 )
-from vggjax.tasks.posteriors import Network
+from vggjax.tasks.networks import Network, load_network, open_network
 
 
 def evaluate_boxes(config: ConfigDict, workdir: Path) -> None:
@@ -32,7 +32,7 @@ def evaluate_boxes(config: ConfigDict, workdir: Path) -> None:
       f"protocol {config.protocol!r} is for classes; boxes are predicted with "
       "dense or center"
     )
-  network = posteriors.load_network(config, workdir)
+  network = load_network(config, workdir)
   images = source = run.open_split(config, config.split)
   has_labels = bool(np.all(source.labels() >= 0))
   if has_labels:
@@ -104,7 +104,7 @@ def open_classifier(
     InputError: if it cannot be loaded, predicts boxes, or its positions are not
       those of the localization network.
   """
-  network = posteriors.open_network(config, name, localizer.workdir)
+  network = open_network(config, name, localizer.workdir)
   check_classifier(network, localizer, name)
   return network
 

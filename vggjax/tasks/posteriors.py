@@ -1,95 +1,17 @@
 """A trained network's posteriors of a split: stored ones, or computed."""
 
-import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from vggjax import checkpoint, parallel
+from vggjax import parallel
 from vggjax.evaluate import dense, fusion, multicrop, store
 from vggjax.evaluate.buckets import Buckets
 from vggjax.evaluate.rows import Rows, StoredRows
-from vggjax.models import vgg
 from vggjax.tasks import run
-from vggjax.weights.weights import Weights
-
-
-@dataclasses.dataclass(frozen=True)
-class Network:
-  """A trained network.
-
-  Attributes:
-    workdir: where its posteriors are stored.
-    model: the module.
-    params: its parameters.
-    card: what was saved with them.
-    params_hash: see `checkpoint.params_hash`.
-  """
-
-  workdir: Path
-  model: vgg.VGG
-  params: dict
-  card: dict[str, Any]
-  params_hash: str
-
-
-def load_network(config: ConfigDict, workdir: Path) -> Network:
-  """The workdir's network.
-
-  Raises:
-    InputError: if it has none, or one of another config.
-  """
-  params, card, _ = checkpoint.load_run(workdir, config.checkpoint)
-  model = run.model_of_card(card, config)
-  return Network(workdir, model, params, card, checkpoint.params_hash(params))
-
-
-def network_of_weights(
-  config: ConfigDict, weights: Weights, folder: Path
-) -> Network:
-  """The network of weights; its posteriors are stored below the folder.
-
-  Args:
-    config: its `dtype` and `pool5_offsets` count.
-    weights: from `load_weights`.
-    folder: of all such posteriors.
-  """
-  params_hash = checkpoint.params_hash(weights.params)
-  card = {
-    **weights.card,
-    "network": weights.network,
-    "mean": list(weights.mean),
-    "class_names": list(weights.class_names),
-    "num_outputs": weights.num_outputs,
-    "objective": weights.objective,
-  }
-  workdir = folder / f"{weights.network}-{params_hash[:12]}"
-  model = weights.create_model(
-    dtype=jnp.dtype(config.dtype), pool5_offsets=config.pool5_offsets
-  )
-  return Network(workdir, model, weights.params, card, params_hash)
-
-
-def open_network(config: ConfigDict, name: str, workdir: Path) -> Network:
-  """The network of weights or of another run, whose arrays stand with it.
-
-  Args:
-    config: see `network_of_weights`.
-    name: what `load_weights` takes; a bare name is a run beside the workdir.
-    workdir: whose folder weights/ has the arrays of weights that are no run's.
-
-  Raises:
-    InputError: if it cannot be loaded.
-  """
-  weights, place = run.load_source(name, workdir)
-  network = network_of_weights(config, weights, workdir / "weights")
-  if checkpoint.has_checkpoints(place):
-    network = dataclasses.replace(network, workdir=Path(place))
-  return network
+from vggjax.tasks.networks import Network
 
 
 def get_posteriors(
@@ -103,7 +25,7 @@ def get_posteriors(
 
   Args:
     config: its evaluation keys count, but for `protocol` and `test_scales`.
-    network: from `load_network`.
+    network: from `networks.load_network`.
     source: the split.
     protocol: a key of `store.PROTOCOLS`.
     scales: Q, pixels.

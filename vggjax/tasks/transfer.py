@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from vggjax.features import extract
 from vggjax.files import written_whole
 from vggjax.tasks import run
 from vggjax.tasks.descriptors import get_descriptors, place_of
+from vggjax.tasks.networks import Network, open_network
 from vggjax.tasks.outcomes import (
   MEASURES,
   Outcome,
@@ -23,7 +24,6 @@ from vggjax.tasks.outcomes import (
   value_of,
   values_by_class,
 )
-from vggjax.tasks.posteriors import Network, open_network
 from vggjax.tasks.transfer_data import TransferData, open_data
 
 # Images whose descriptors are computed at once from stored ones.
@@ -59,15 +59,19 @@ def describe(
   stacked.
   """
   scales = configuration.default_test_scales(config)
-  parts = []
+  found, done = None, 0
   for source in data.sources:
     stored = [
       get_descriptors(config, network, source, region, scales)
       for network in networks
       for region in regions_of(config)
     ]
-    parts.append(_combine(stored, config.transfer.aggregate))
-  return np.concatenate(parts)
+    for block in _combined(stored, config.transfer.aggregate):
+      if found is None:
+        found = np.empty((len(data.targets), block.shape[1]), np.float32)
+      found[done : done + len(block)] = block
+      done += len(block)
+  return found
 
 
 def regions_of(config: ConfigDict) -> tuple[str, ...]:
@@ -76,19 +80,17 @@ def regions_of(config: ConfigDict) -> tuple[str, ...]:
   return extract.REGIONS if region == "both" else (region,)
 
 
-def _combine(
+def _combined(
   stored: Sequence[Sequence[np.ndarray]], aggregate: str
-) -> np.ndarray:
-  """From descriptors [n, C] by network and region, and by scale."""
-  found = []
+) -> Iterator[np.ndarray]:
+  """Blocks of rows, from descriptors [n, C] by network, region and scale."""
   for start in range(0, len(stored[0][0]), _BLOCK):
     rows = slice(start, start + _BLOCK)
     combined = [
       extract.aggregate_scales([values[rows] for values in scales], aggregate)
       for scales in stored
     ]
-    found.append(extract.stack(combined))
-  return np.concatenate(found)
+    yield extract.stack(combined)
 
 
 def get_outcomes(
@@ -225,7 +227,7 @@ def draw_map(
       source, [48], wanted=wanted
     )
   ]
-  last = dataclasses.replace(data, sources=(source,))
+  last = dataclasses.replace(data, sources=(source,), targets=targets)
   visualize.feature_map(
     describe(config, networks, last)[wanted],
     thumbnails,
