@@ -124,7 +124,8 @@ class Transfers:
     """Writes a map of test images by their descriptors, as `tasks.draw_map`."""
     config = self._config_of(protocol, descriptor, seed)
     networks = self._networks(descriptor, seed)
-    tasks.draw_map(config, networks, self.data(config), path)
+    title = f"{descriptor.text()} on {data_name(config.dataset.source)}"
+    tasks.draw_map(config, networks, self.data(config), path, title=title)
 
   def _find_outcomes(
     self, protocol: str, descriptor: Descriptor, seed: int

@@ -49,7 +49,7 @@ def known(monkeypatch):
     return outcome(*name_of(networks, config))
 
   monkeypatch.setattr(transfer, "get_outcomes", get_outcomes)
-  monkeypatch.setattr(transfer, "draw_map", lambda *_: None)
+  monkeypatch.setattr(transfer, "draw_map", lambda *_, title: None)
   monkeypatch.setattr(outcomes, "stored_outcomes", lambda *_: outcome("pixels"))
 
 

@@ -47,7 +47,8 @@ def transfer(config: ConfigDict, workdir: Path) -> None:
   else:
     leave_to_server(config, workdir, data, outcomes)
   if config.pictures:
-    draw_map(config, networks, data, workdir / "features.png")
+    path = workdir / "features.png"
+    draw_map(config, networks, data, path, title=config.run)
 
 
 def describe(
@@ -199,6 +200,8 @@ def draw_map(
   networks: Sequence[Network],
   data: TransferData,
   path: Path,
+  *,
+  title: str,
 ) -> None:
   """Writes a PNG: a map of some test images by their descriptors.
 
@@ -207,6 +210,7 @@ def draw_map(
     networks: likewise.
     data: likewise; its last split is drawn.
     path: of the file.
+    title: over the map.
   """
   visualize = run.picture_module()
   if visualize is None:
@@ -234,6 +238,6 @@ def draw_map(
     labels[wanted],
     data.class_names,
     path,
-    title=config.run,
+    title=title,
   )
   run.note(f"a map of the features is in {path}")
