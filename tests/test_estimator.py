@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch_nets
 from PIL import Image
-from torch_nets import torch
+from torch_nets import unit
 
 pytest.importorskip("sklearn")
 from sklearn.base import clone
@@ -21,7 +21,6 @@ from sklearn.svm import LinearSVC
 from sklearn.utils import estimator_checks, get_tags
 
 import vggjax
-from vggjax import images as image_files
 from vggjax.errors import InputError
 from vggjax.features import VGGFeatures
 
@@ -64,19 +63,8 @@ def make(given=None, **options):
 
 
 def torch_descriptor(network, image, scale, layer):
-  """The mean of a layer over all positions of an image and its mirror's."""
   net = torch_nets.torch_net(network, torch_nets.small_params(network))
-  x = image_files.rescale(image, scale).astype(np.float32) - np.float32(MEAN)
-  values = []
-  for version in (x, x[:, ::-1]):
-    with torch.no_grad():
-      _, layers = net(torch_nets.to_nchw(version[None].copy()))
-    values.append(layers[layer][0].mean(dim=(1, 2)).numpy())
-  return np.mean(values, axis=0)
-
-
-def unit(x):
-  return x / np.linalg.norm(x)
+  return torch_nets.descriptor(net, image, scale, layer, MEAN)
 
 
 class TestDescriptors:

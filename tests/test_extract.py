@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import torch_nets
-from torch_nets import torch
+from torch_nets import unit
 
 import vggjax
-from vggjax import images as image_files
 from vggjax.errors import InputError
 from vggjax.features.extract import feature_buckets, layer_names
 
@@ -28,18 +27,7 @@ def network(pool):
 
 
 def torch_descriptor(net, image, scale, layer):
-  """The mean of a layer over all positions of an image and its mirror's."""
-  x = image_files.rescale(image, scale).astype(np.float32) - np.float32(MEAN)
-  values = []
-  for version in (x, x[:, ::-1]):
-    with torch.no_grad():
-      _, layers = net(torch_nets.to_nchw(version[None].copy()))
-    values.append(layers[layer][0].mean(dim=(1, 2)).numpy())
-  return np.mean(values, axis=0)
-
-
-def unit(x):
-  return x / np.linalg.norm(x)
+  return torch_nets.descriptor(net, image, scale, layer, MEAN)
 
 
 @pytest.mark.parametrize("pool", ["ceil", "floor"])

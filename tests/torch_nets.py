@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import vggjax
+from vggjax import images as image_files
 from vggjax.models import parameters
 
 torch = pytest.importorskip("torch")
@@ -173,3 +174,19 @@ def assert_close(ours, wanted, tolerance, name=""):
   assert largest > 0, f"{name} is all zero: nothing is compared"
   error = np.abs(ours - wanted).max() / largest
   assert error <= tolerance, f"{name}: {error:.1e} of the largest value"
+
+
+def descriptor(net, image, scale, layer, mean):
+  """The mean of a layer over all positions of an image and its mirror's."""
+  x = image_files.rescale(image, scale).astype(np.float32) - np.float32(mean)
+  values = []
+  for version in (x, x[:, ::-1]):
+    with torch.no_grad():
+      _, layers = net(to_nchw(version[None].copy()))
+    values.append(layers[layer][0].mean(dim=(1, 2)).numpy())
+  return np.mean(values, axis=0)
+
+
+def unit(x):
+  """A vector of length 1."""
+  return x / np.linalg.norm(x)
