@@ -229,7 +229,9 @@ def test_every_key_of_the_base_is_read_somewhere():
   loops = ("network", "width", "crop_size", "pool", "lrn")
   for key in configuration.flatten(base.get_config()):
     name = key.split(".")[-1]
-    is_read = any(f"{at}.{name}" in code for at in ("config", "dataset"))
+    is_read = any(
+      f"{at}.{name}" in code for at in ("config", "dataset", "transfer")
+    )
     assert is_read or name in loops, f"nothing reads {key}"
 
 

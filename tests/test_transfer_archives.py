@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import tarfile
 import zipfile
 
@@ -31,11 +32,12 @@ def colored(label, number):
 def run(saved, tmp_path, capsys):
   """Runs a protocol: status, stdout, stderr, results."""
   workdir = tmp_path / "transfer"
+  network = shutil.copytree(saved, tmp_path / "network")
 
   def call(protocol, *overrides):
     overrides = (
       f"dataset.data_dir={tmp_path}",
-      f"transfer.networks={saved}",
+      f"transfer.networks={network}",
       "crop_size=32",
       "test_scales=(32,)",
       "num_devices=1",
