@@ -13,7 +13,11 @@ from vggjax.errors import InputError
 from vggjax.features import liblinear, svm
 
 # Fewer images than features, solved on coordinates; and more.
-SHAPES = {"fewer images": (60, 150), "more images": (150, 20)}
+SHAPES = {
+  "fewer images": (60, 150),
+  "a few more images": (60, 50),
+  "more images": (150, 20),
+}
 MULTI = np.array([[1, -1], [-1, 1], [1, 0], [-1, 1], [1, -1]], np.int8)
 
 

@@ -56,7 +56,8 @@ class Problem:
       # A weight of 0 is left out of the problem, and nothing is copied.
       self.targets = list(targets.T > 0)
       self.masks = list((targets.T != 0).astype(float))
-    self.is_rotated = len(features) < features.shape[1]
+    # Up to here the coordinates are smaller than the features.
+    self.is_rotated = 2 * len(features) < 3 * features.shape[1]
     self.matrix, self.shift = features, 0.0
     if self.is_rotated:
       self.matrix, self.shift = _coordinates(features)
@@ -117,7 +118,7 @@ class Problem:
 
 
 def _coordinates(features: np.ndarray) -> tuple[np.ndarray, float]:
-  """Coordinates Z of images in a basis of their span, for N < F.
+  """Coordinates Z of images in other axes.
 
   A linear SVM's weights are a sum of training images, w = X^T a, so only the
   inner products G = X X^T of the images matter. With G = Z Z^T, Z the lower

@@ -23,12 +23,12 @@ def fit(
 ) -> LinearClassifier:
   """Trains one SVM a class, it against the rest, of squared hinge loss.
 
-  The same arguments give the same bits on the same machine. With fewer images
-  than features (N < F) the problem is solved in coordinates [N, N] of the
-  images in place of the features (see `liblinear`). Peak memory, which
-  benchmarks/svm.py measures, for each byte of the features, themselves
-  included: 1 + 4 N / F where N < F, else up to 7, since LinearSVC copies them
-  to float64 and liblinear takes 16 bytes for each that is not 0.
+  The same arguments give the same bits on the same machine. With N < 1.5 F the
+  problem is solved in coordinates [N, N] of the images in place of the features
+  (see `liblinear`). Peak memory, which benchmarks/svm.py measures, for each
+  byte of the features, themselves included: 1 + 4 N / F where N < 1.5 F, else
+  up to 7, since LinearSVC copies them to float64 and liblinear takes 16 bytes
+  for each that is not 0.
 
   Args:
     features: float32 [N, F], L2-normalized.
