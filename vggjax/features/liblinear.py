@@ -3,6 +3,7 @@
 import dataclasses
 import warnings
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from types import ModuleType
 
 import numpy as np
@@ -108,9 +109,10 @@ class Problem:
 
   def _weights(self, weights: np.ndarray) -> np.ndarray:
     """Those of the features [F, K], from those of the coordinates [N, K]."""
-    shares = linalg.solve_triangular(
-      self.matrix, weights, trans="T", lower=True
-    )
+    with _one_thread():
+      shares = linalg.solve_triangular(
+        self.matrix, weights, trans="T", lower=True
+      )
     found = np.empty((self.features.shape[1], weights.shape[1]), np.float32)
     for columns, part in _blocks(self.features):
       found[columns] = part.T @ shares
@@ -136,11 +138,22 @@ def _coordinates(features: np.ndarray) -> tuple[np.ndarray, float]:
   """
   gram = np.zeros((len(features), len(features)), order="F")
   for _, part in _blocks(features):
-    gram = linalg.blas.dsyrk(1, part.T, beta=1, c=gram, trans=1, overwrite_c=1)
+    for begin in range(0, len(part), BLOCK):
+      rows = part[begin : begin + BLOCK]
+      end = begin + len(rows)
+      gram[:end, begin:end] += part[:end] @ rows.T
   # Above the rounding errors of G and its decomposition.
   shift = np.finfo(float).eps * len(features) * (np.trace(gram) or 1)
   gram[np.diag_indices(len(gram))] += shift
-  return linalg.cholesky(gram, overwrite_a=True).T, shift
+  with _one_thread():
+    return linalg.cholesky(gram, overwrite_a=True).T, shift
+
+
+def _one_thread() -> AbstractContextManager:
+  """For LAPACK: OpenBLAS 0.3.31 crashes with two from 20,000 images on."""
+  from threadpoolctl import threadpool_limits  # It comes with scikit-learn.
+
+  return threadpool_limits(1, user_api="blas")
 
 
 def _blocks(features: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
