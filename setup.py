@@ -13,6 +13,8 @@ VERSION = re.search(
 CORE = [
   "absl-py>=2.1",
   "etils[epath]>=1.9",
+  # JAX bounds the programs that it keeps by it.
+  "filelock>=3.12",
   "flax>=0.12,<0.13",
   "jax>=0.10,<0.12",
   "ml-collections>=1.0,<2",

@@ -19,6 +19,7 @@ from pathlib import Path
 from experiments.chain import add_chain_options, parse_chain
 from experiments.output import short_paths
 from experiments.systems import Systems
+from vggjax.compilation import keep_programs
 from vggjax.configs.classification import RUNS
 from vggjax.errors import InputError
 from vggjax.weights import names
@@ -73,6 +74,7 @@ def parse(
   )
   if add_options:
     add_options(parser)
+  keep_programs()
   options, chain = parse_chain(parser, arguments)
   weights = {}
   for item in options.weights:

@@ -8,7 +8,7 @@ import tiny
 
 from vggjax import parallel
 from vggjax.checkpoint import Checkpoints, load_run
-from vggjax.errors import InputError
+from vggjax.errors import InputError, NonFiniteError
 from vggjax.train import log, loop
 
 STEPS_PER_EPOCH = 3
@@ -127,7 +127,7 @@ def test_newest_and_best_checkpoints_are_kept(undisturbed):
 def test_a_non_finite_loss_stops_and_keeps_the_good_checkpoint(tmp_path):
   bad = [dict(batch) for batch in DATA]
   bad[4]["shift"] = np.full_like(bad[4]["shift"], np.nan)
-  with pytest.raises(log.NonFiniteError, match="the loss is nan at step 5"):
+  with pytest.raises(NonFiniteError, match="the loss is nan at step 5"):
     train(tmp_path, data=bad, checkpoint_every=1)
   params, _, step = load_run(tmp_path, "last")
   assert step == 4

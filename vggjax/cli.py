@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import vggjax
 from vggjax import main
+from vggjax.compilation import keep_programs
 from vggjax.errors import InputError
 
 # Each a module of vggjax.commands.
@@ -41,6 +42,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
   wants_help = {"-h", "--help"} & set(arguments)
   if arguments[:1] and arguments[0] in main.TASKS and not wants_help:
     return main.main(arguments[1:], task=arguments[0])
+  keep_programs()
   parser = make_parser()
   if not arguments:
     parser.print_help()

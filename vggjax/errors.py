@@ -1,4 +1,4 @@
-"""The one exception that carries a message meant for the user."""
+"""The exceptions that carry a message meant for the user."""
 
 
 class InputError(Exception):
@@ -7,3 +7,7 @@ class InputError(Exception):
   The message is one line that names what is wrong and what to do. `main` and
   the command line print it without a traceback and exit with status 2.
   """
+
+
+class NonFiniteError(RuntimeError):
+  """The loss or the gradient is no longer a finite number."""

@@ -3,24 +3,19 @@
 python -m vggjax.main --config=configs/FILE.py:RUN,PROFILE --workdir=DIR
 """
 
+import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from absl import logging
 
+from vggjax.compilation import keep_programs
 from vggjax.config import parse_arguments
-from vggjax.errors import InputError
-from vggjax.tasks.evaluate import evaluate
-from vggjax.tasks.train import train
-from vggjax.tasks.transfer import transfer
-from vggjax.train.log import NonFiniteError
+from vggjax.errors import InputError, NonFiniteError
 
-TASKS = {
-  "train": train,
-  "evaluate": evaluate,
-  "transfer": transfer,
-}
+# Each a function of vggjax.tasks.NAME, imported when it is run.
+TASKS = ("train", "evaluate", "transfer")
 BAD_INPUT, DIVERGED, INTERRUPTED = 2, 3, 130
 
 
@@ -35,6 +30,7 @@ def main(arguments: Sequence[str] | None = None, task: str = "") -> int:
   Returns:
     The exit status: 0, BAD_INPUT, DIVERGED or INTERRUPTED.
   """
+  keep_programs()
   # orbax warns of what is as it should be.
   logging.set_verbosity(logging.ERROR)
   try:
@@ -47,7 +43,8 @@ def main(arguments: Sequence[str] | None = None, task: str = "") -> int:
         "configs/classification.py trains, configs/evaluation.py evaluates, "
         "configs/transfer.py transfers"
       )
-    TASKS[config.task](config, Path(workdir))
+    module = importlib.import_module(f"vggjax.tasks.{config.task}")
+    getattr(module, config.task)(config, Path(workdir))
   except InputError as error:
     print(f"vggjax: {error}", file=sys.stderr)
     return BAD_INPUT

@@ -11,8 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 import tqdm
-from tensorboardX import SummaryWriter
 
+from vggjax.errors import NonFiniteError
 from vggjax.files import written_whole
 
 METRICS_FILE = "metrics.jsonl"
@@ -20,10 +20,6 @@ METRICS_FILE = "metrics.jsonl"
 WATCHED = ("top1_error", "localization_error")
 # Steps whose metrics may still be under way on the devices.
 MAX_PENDING = 4
-
-
-class NonFiniteError(RuntimeError):
-  """The loss or the gradient is no longer a finite number."""
 
 
 class Log:
@@ -64,6 +60,8 @@ class Log:
     path = Path(workdir) / METRICS_FILE
     _drop_later_lines(path, first_step)
     self._file = path.open("a")
+    from tensorboardX import SummaryWriter  # It imports torch, if there.
+
     self._board = SummaryWriter(
       str(Path(workdir) / "tensorboard"), purge_step=first_step + 1
     )

@@ -9,7 +9,8 @@ import numpy as np
 
 from vggjax import parallel
 from vggjax.checkpoint import Checkpoints
-from vggjax.train.log import Log, NonFiniteError, watched
+from vggjax.errors import NonFiniteError
+from vggjax.train.log import Log, watched
 from vggjax.train.step import TrainState, train_step, validation_step
 
 Batches = Iterator[dict[str, np.ndarray]]
