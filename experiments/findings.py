@@ -15,13 +15,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from experiments.options import about, parse, results_folder
-from experiments.output import fewer_seeds, write
+from experiments.output import difference_cell, write
 from experiments.runner import name_missing, no_labels
 from experiments.shallow import center_crop
 from experiments.systems import System, Systems, single
 from experiments.table6 import ILSVRC_SUBMISSION, pair
 from vggjax.errors import InputError
-from vggjax.evaluate.bootstrap import mean_interval, verdict
+from vggjax.evaluate.bootstrap import mean_interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,16 +262,8 @@ def compare(
     all_seeds: those of all findings.
   """
   differences = np.array(differences)
-  low, high = mean_interval(differences.mean(axis=0))
-  value, word = float(differences.mean()), verdict(low, high)
-  text = f"{value:+.2f} [{low:+.2f}, {high:+.2f}], {word}"
-  return {
-    "value": value,
-    "interval": [low, high],
-    "seeds": differences.mean(axis=1).tolist(),
-    "verdict": word,
-    "text": text + fewer_seeds(len(differences), all_seeds),
-  }
+  interval = mean_interval(differences.mean(axis=0))
+  return difference_cell(differences.mean(axis=1).tolist(), interval, all_seeds)
 
 
 if __name__ == "__main__":

@@ -103,9 +103,7 @@ def about(
   seeds: Sequence[int],
 ) -> dict:
   """What a result's reader must know: data, seeds, command."""
-  given = sys.argv[1:] if arguments is None else arguments
   source = options.systems.any_source()
-  command = shlex.join(["python", "-m", f"experiments.{name}", *given])
   return {
     "profile": options.profile,
     "data": data_name(source.spec),
@@ -113,8 +111,15 @@ def about(
     "num_images": source.num_examples,
     "num_classes": len(source.class_names),
     "seeds": seeds,
-    "command": short_paths(command),
+    "command": command(name, arguments),
   }
+
+
+def command(name: str, arguments: Sequence[str] | None) -> str:
+  """An experiment's command line, without the places of folders."""
+  given = sys.argv[1:] if arguments is None else arguments
+  words = ["python", "-m", f"experiments.{name}", *given]
+  return short_paths(shlex.join(words))
 
 
 def data_name(spec: str) -> str:
@@ -127,6 +132,11 @@ def data_name(spec: str) -> str:
 
 def results_folder(options: argparse.Namespace) -> Path:
   """RESULTS/PROFILE/DATA SET."""
-  name = data_name(options.systems.any_source().spec).removeprefix("folder:")
-  name = name.replace("/", "-").replace(":", "-")
+  name = folder_name(options.systems.any_source().spec)
   return options.results / options.profile / name
+
+
+def folder_name(spec: str) -> str:
+  """The folder of a data set's results."""
+  name = data_name(spec).removeprefix("folder:")
+  return name.replace("/", "-").replace(":", "-")

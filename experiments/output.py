@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vggjax.evaluate.bootstrap import mean_interval
+from vggjax.evaluate.bootstrap import mean_interval, verdict
 
 ABSOLUTE = re.compile(r"(?<![\w.~)…])/(?=[^\s/])(?:[^\s'\"]*/)?([^\s'\"/]*)")
 
@@ -34,6 +34,30 @@ def error_cell(wrong: Sequence[np.ndarray], all_seeds: Sequence[int]) -> dict:
     "interval": [low, high],
     "seeds": seeds.tolist(),
     "text": text + fewer_seeds(len(seeds), all_seeds),
+  }
+
+
+def difference_cell(
+  by_seed: Sequence[float],
+  interval: tuple[float, float],
+  all_seeds: Sequence[int],
+) -> dict:
+  """What is known of a difference that a finding says is above 0.
+
+  Args:
+    by_seed: the difference with each seed, points.
+    interval: of their mean.
+    all_seeds: those of all findings.
+  """
+  value, (low, high) = float(np.mean(by_seed)), interval
+  word = verdict(low, high)
+  text = f"{value:+.2f} [{low:+.2f}, {high:+.2f}], {word}"
+  return {
+    "value": value,
+    "interval": [low, high],
+    "seeds": list(by_seed),
+    "verdict": word,
+    "text": text + fewer_seeds(len(by_seed), all_seeds),
   }
 
 

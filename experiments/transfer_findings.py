@@ -16,20 +16,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.options import parse
-from experiments.output import fewer_seeds, write
+from experiments.options import command, parse
+from experiments.output import difference_cell, write
 from experiments.runner import name_missing
 from experiments.transfer_table import (
   add_protocols,
   caption,
   chosen_protocols,
-  command,
   folder_of,
 )
 from experiments.transfers import Descriptor, Transfers
 from vggjax.configs.transfer import THREE
 from vggjax.errors import InputError
-from vggjax.evaluate.bootstrap import verdict
 from vggjax.tasks.outcomes import Outcome, difference_interval, value_of
 
 D, E, BOTH = ("D",), ("E",), ("D", "E")
@@ -137,9 +135,18 @@ def _write_findings(options: argparse.Namespace, arguments) -> int:
         better = transfers.by_seed(protocol, item.better)
         worse = transfers.by_seed(protocol, item.worse)
         abouts[protocol] = transfers.about(protocol)
-        found.append((item, protocol, *match_seeds(better, worse)))
+        both = sorted(better.keys() & worse.keys())
+        found.append(
+          (
+            item,
+            protocol,
+            [better[s] for s in both],
+            [worse[s] for s in both],
+            both,
+          )
+        )
   name_missing("transfer_findings", options)
-  seeds = sorted(set().union(*(better for _, _, better, _ in found)))
+  seeds = sorted({seed for *_, both in found for seed in both})
   if not seeds:
     return 2
   rows = [
@@ -150,7 +157,7 @@ def _write_findings(options: argparse.Namespace, arguments) -> int:
       if better
       else None,
     }
-    for item, protocol, better, worse in found
+    for item, protocol, better, worse, _ in found
   ]
   write(
     {
@@ -170,52 +177,32 @@ def _write_findings(options: argparse.Namespace, arguments) -> int:
   return 0
 
 
-def match_seeds(
-  better: dict[int, list[Outcome]], worse: dict[int, list[Outcome]]
-) -> tuple[dict[int, list[Outcome]], dict[int, list[Outcome]]]:
-  """The outcomes of the seeds that have both; pixels count for every seed."""
-  if list(worse) == [0] and len(better) > 1:
-    worse = dict.fromkeys(better, worse[0])
-  seeds = [seed for seed in better if seed in worse]
-  return {s: better[s] for s in seeds}, {s: worse[s] for s in seeds}
-
-
 def compare(
-  better: dict[int, list[Outcome]],
-  worse: dict[int, list[Outcome]],
+  better: Sequence[list[Outcome]],
+  worse: Sequence[list[Outcome]],
   measure: str,
   all_seeds: Sequence[int],
 ) -> dict:
-  """What the outcomes say of a finding.
+  """What the outcomes say of a finding, see `output.difference_cell`.
 
   Args:
-    better: by seed, those of the descriptor said to be better.
+    better: of each seed, those of the descriptor said to be better.
     worse: those of the other one, on the same images.
     measure: a key of `outcomes.MEASURES`.
     all_seeds: those of all findings.
   """
-  values = [
-    np.mean([value_of(o, measure) for found in side.values() for o in found])
+  above, below = (
+    [np.mean([value_of(o, measure) for o in found]) for found in side]
     for side in (better, worse)
-  ]
+  )
   # Divisions differ in their images: an interval each, then their mean.
-  pairs = zip(
-    zip(*better.values(), strict=True),
-    zip(*worse.values(), strict=True),
-    strict=True,
+  divisions = zip(
+    zip(*better, strict=True), zip(*worse, strict=True), strict=True
   )
-  low, high = np.mean(
-    [difference_interval(*pair, measure) for pair in pairs], axis=0
-  )
-  value, word = float(values[0] - values[1]), verdict(low, high)
-  text = f"{value:+.2f} [{low:+.2f}, {high:+.2f}], {word}"
-  return {
-    "value": value,
-    "interval": [float(low), float(high)],
-    "verdict": word,
-    "seeds": sorted(better),
-    "text": text + fewer_seeds(len(better), all_seeds),
-  }
+  intervals = [difference_interval(*pair, measure) for pair in divisions]
+  low, high = np.mean(intervals, axis=0).tolist()
+  differences = np.subtract(above, below).tolist()
+  return difference_cell(differences, (low, high), all_seeds)
 
 
 if __name__ == "__main__":

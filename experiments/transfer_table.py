@@ -2,12 +2,11 @@
 
 import argparse
 import dataclasses
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.options import parse
+from experiments.options import command, folder_name, parse
 from experiments.output import short_paths, write
 from experiments.runner import name_missing
 from experiments.transfers import Descriptor, Transfers, cell
@@ -176,18 +175,10 @@ def caption(
   )
 
 
-def command(name: str, arguments: Sequence[str] | None) -> str:
-  """The command of an experiment, without the places of folders."""
-  given = sys.argv[1:] if arguments is None else arguments
-  return short_paths(
-    shlex.join(["python", "-m", f"experiments.{name}", *given])
-  )
-
-
 def folder_of(options: argparse.Namespace, abouts: dict[str, dict]) -> Path:
   """RESULTS/PROFILE, and there the data set's name if it is but one."""
-  names = {about["data"].removeprefix("folder:") for about in abouts.values()}
+  names = {folder_name(about["data"]) for about in abouts.values()}
   folder = options.results / options.profile
   if len(names) > 1 or options.profile == "imagenet":
     return folder
-  return folder / names.pop().replace("/", "-").replace(":", "-")
+  return folder / names.pop()

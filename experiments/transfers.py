@@ -67,12 +67,14 @@ class Transfers:
     self._network = functools.lru_cache(maxsize=2)(self._systems.network)
     self.outcomes = functools.cache(self._find_outcomes)
 
-  def config(self, protocol: str, seed: int = 0) -> ConfigDict:
-    """The config of a protocol with the experiment's overrides."""
+  def config(self, protocol: str) -> ConfigDict:
+    """The config of a protocol with the experiment's overrides.
+
+    Random splits are the same for all seeds of the runs.
+    """
     options, chain = self._options, self._systems.chain
     arguments = [
       f"--config={config_file('transfer')}:{protocol},{chain.profile}",
-      f"--config.seed={seed}",
       *chain.overrides,
       f"--workdir={chain.folder}",
     ]
@@ -83,7 +85,7 @@ class Transfers:
   def data(self, config: ConfigDict) -> TransferData:
     """The images of a config; opened once."""
     keys = config.transfer.region != "image", config.transfer.measure
-    key = config.dataset.to_json(), config.split, config.seed, *keys
+    key = config.dataset.to_json(), config.split, *keys
     if key not in self._data:
       self._data[key] = open_data(config)
     return self._data[key]
@@ -110,8 +112,7 @@ class Transfers:
   ) -> dict[int, list[Outcome]]:
     """The outcomes of each seed of the runs that has the networks."""
     found = {}
-    seeds = self._systems.seeds() if descriptor.networks else [0]
-    for seed in seeds:
+    for seed in self._systems.seeds() or [0]:
       try:
         found[seed] = self.outcomes(protocol, descriptor, seed)
       except MissingRunError as error:
@@ -122,7 +123,7 @@ class Transfers:
     self, protocol: str, descriptor: Descriptor, seed: int, path: Path
   ) -> None:
     """Writes a map of test images by their descriptors, as `tasks.draw_map`."""
-    config = self._config_of(protocol, descriptor, seed)
+    config = self._config_of(protocol, descriptor)
     networks = self._networks(descriptor, seed)
     title = f"{descriptor.text()} on {data_name(config.dataset.source)}"
     tasks.draw_map(config, networks, self.data(config), path, title=title)
@@ -130,7 +131,7 @@ class Transfers:
   def _find_outcomes(
     self, protocol: str, descriptor: Descriptor, seed: int
   ) -> list[Outcome]:
-    config = self._config_of(protocol, descriptor, seed)
+    config = self._config_of(protocol, descriptor)
     data, folder = self.data(config), self._systems.chain.folder
     if descriptor.networks:
       found = tasks.get_outcomes(
@@ -152,10 +153,8 @@ class Transfers:
       )
     return found
 
-  def _config_of(
-    self, protocol: str, descriptor: Descriptor, seed: int
-  ) -> ConfigDict:
-    config = self.config(protocol, seed)
+  def _config_of(self, protocol: str, descriptor: Descriptor) -> ConfigDict:
+    config = self.config(protocol)
     transfer = config.transfer
     transfer.aggregate = descriptor.aggregate or transfer.aggregate
     transfer.region = descriptor.region or transfer.region
@@ -201,7 +200,4 @@ def cell(
     low, high = outcomes.interval_of(found, measure)
     result["interval"] = [low, high]
     text += f" [{low:.1f}, {high:.1f}]"
-  seeds_missing = (
-    "" if len(by_seed) == 1 else fewer_seeds(len(by_seed), all_seeds)
-  )
-  return {**result, "text": text + seeds_missing}
+  return {**result, "text": text + fewer_seeds(len(by_seed), all_seeds)}

@@ -67,17 +67,29 @@ def test_values_of_each_class():
   outcome = single(2)
   by_class = outcomes.values_by_class(outcome, "recall")
   answers = outcome.scores.argmax(axis=1)
-  for k, value in enumerate(by_class):
-    assert value == pytest.approx(
-      100 * (answers[outcome.targets == k] == k).mean()
-    )
-  assert outcomes.value_of(outcome, "recall") == pytest.approx(
-    np.mean(by_class)
-  )
+  for k, value in by_class.items():
+    own = outcome.targets == k
+    assert value == pytest.approx(100 * (answers[own] == k).mean())
+  values = [by_class[k] for k in range(3)]
+  assert outcomes.value_of(outcome, "recall") == pytest.approx(np.mean(values))
   outcome = multi(2)
   for measure in ("ap", "ap11"):
-    by_class = outcomes.values_by_class(outcome, measure)
+    found = outcomes.values_by_class(outcome, measure)
+    assert list(found) == [0, 1, 2]
     assert outcomes.value_of(outcome, measure) == pytest.approx(
-      np.mean(by_class)
+      np.mean(list(found.values()))
     )
-  assert by_class != outcomes.values_by_class(outcome, "ap")
+  assert found != outcomes.values_by_class(outcome, "ap")
+
+
+@pytest.mark.parametrize("measure", ["recall", "ap", "ap11"])
+def test_a_class_without_test_images_does_not_count(measure):
+  outcome = single(2) if measure == "recall" else multi(2)
+  has = outcome.targets == 1
+  others = ~has if measure == "recall" else ~has[:, 1]
+  part = Outcome(1.0, outcome.scores[others], outcome.targets[others])
+  by_class = outcomes.values_by_class(part, measure)
+  assert list(by_class) == [0, 2]
+  assert outcomes.value_of(part, measure) == pytest.approx(
+    np.mean(list(by_class.values()))
+  )

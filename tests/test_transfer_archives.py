@@ -124,7 +124,10 @@ def test_voc2012_and_its_server(run, offline, tmp_path):
   assert "voc2012 on validation of voc/2012: 40 images" in out
   assert result["measure"] == "ap"
   status, _, err, _ = run(
-    "voc2012", "dataset.validation_split=validation", "split=test"
+    "voc2012",
+    "dataset.validation_split=validation",
+    "split=test",
+    "pictures=True",
   )
   assert status == 0
   assert "for PASCAL VOC's server" in err

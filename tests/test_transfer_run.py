@@ -164,15 +164,27 @@ def test_without_labels(run, photos, tmp_path):
     path.rename(path.parents[1] / f"{path.parent.name}{path.name}")
   for name in tiny.CLASSES:
     (folder / "test" / name).rmdir()
-  status, _, err, result = run(folder=folder)
+  status, _, err, result = run("pictures=True", folder=folder)
   assert status == 0
   assert result is None
+  # Classes are what a map colors.
+  assert not (run.workdir / "features.png").exists()
   assert "split test has no labels; scores are in" in err
   lines = (run.workdir / "evaluation" / "classes-scores.csv").read_text()
   header, *rows = lines.splitlines()
   assert header == "id,blue,green,red"
   assert len(rows) == saved_run.NUM_TESTED
   assert rows[0].startswith("test/blue00.png,")
+
+
+def test_a_class_that_is_not_tested(run, photos, tmp_path):
+  folder = shutil.copytree(photos, tmp_path / "photos")
+  for path in (folder / "test" / "green").iterdir():
+    path.unlink()
+  status, out, _, result = run(folder=folder)
+  assert status == 0
+  assert list(result["by_class"]) == ["blue", "red"]
+  assert "green" not in out
 
 
 def test_draws_a_map(run):

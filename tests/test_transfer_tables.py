@@ -1,6 +1,7 @@
 """Tables 11 and 12 and their findings, from outcomes of known error."""
 
 import json
+import shutil
 import zlib
 
 import numpy as np
@@ -156,6 +157,31 @@ def test_findings(table, known):
     assert shown[3].startswith(f"{differences.mean():+.2f} [")
     verdicts.add(cell["verdict"])
   assert len(verdicts) > 1
+
+
+def test_a_table_of_several_seeds(trained, table, known, tmp_path):
+  folder = copy_runs(trained, tmp_path / "more", RUNS, seeds=(0, 1))
+  shutil.rmtree(folder / "seed-1" / RUNS[1])
+  status, err, result, cells = table("table11", folder=folder)
+  assert status == 0
+  assert len(err) == 1
+  shown = {tuple(row[:2]): row[3] for row in cells}
+  assert "1 of 2 seeds" in shown["E", "max"]
+  assert "1 of 2 seeds" in shown["D & E", "max"]
+  for row in (("pixels", ""), ("D", "max")):
+    assert "±" in shown[row]
+    assert "of 2 seeds" not in shown[row]
+  assert result["seeds"] == [0, 1]
+  # Every seed is measured on the same images.
+  _, _, result, _ = table(
+    "transfer_findings",
+    "--config.transfer.random_splits=2",
+    "--config.transfer.train_per_class=2",
+    folder=folder,
+  )
+  rows = {row["labels"][0]: row["ours"][0]["seeds"] for row in result["rows"]}
+  assert len(rows["D trained above pixels"]) == 2
+  assert len(rows["E above D"]) == 1
 
 
 def test_computes_and_keeps(table, monkeypatch):

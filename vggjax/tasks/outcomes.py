@@ -22,6 +22,8 @@ MEASURES = {
   "ap": "mAP",
   "ap11": "mAP (11-point)",
 }
+# See `metrics.average_precision`.
+POINTS = {"ap": 0, "ap11": 11}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +101,7 @@ def _classify(
       train,
       targets,
       division.held_out,
-      lambda scores, targets: _value_where_known(scores, targets, measure),
+      lambda scores, targets: value_of(Outcome(0, scores, targets), measure),
       num_classes=num_classes,
     )
     classifier = svm.fit(train, targets, C, num_classes=num_classes)
@@ -110,28 +112,19 @@ def _classify(
   return {"C": np.array(Cs), "scores": np.concatenate(scores)}
 
 
-def _value_where_known(
-  scores: np.ndarray, targets: np.ndarray, measure: str
-) -> float:
-  """`value_of` over the classes that some of the images have."""
-  if targets.ndim > 1:
-    kept = np.any(targets == 1, axis=0)
-    scores, targets = scores[:, kept], targets[:, kept]
-  return value_of(Outcome(0, scores, targets), measure)
-
-
 def value_of(outcome: Outcome, measure: str) -> float:
-  """What is measured, percent.
+  """What is measured, over the classes that some of the images have, percent.
 
   Args:
     outcome: with labels.
     measure: a key of MEASURES.
   """
+  scores, targets = outcome.scores, outcome.targets
   if measure == "recall":
-    return metrics.mean_class_recall(outcome.scores, outcome.targets)
-  points = 11 if measure == "ap11" else 0
+    return metrics.mean_class_recall(scores, targets)
+  kept = np.any(targets == 1, axis=0)
   return metrics.mean_average_precision(
-    outcome.scores, outcome.targets, points=points
+    scores[:, kept], targets[:, kept], points=POINTS[measure]
   )
 
 
@@ -183,21 +176,24 @@ def _mean_of_resample(
 ) -> float:
   return np.mean(
     [
-      _value_where_known(o.scores[indices], o.targets[indices], measure)
+      value_of(Outcome(o.C, o.scores[indices], o.targets[indices]), measure)
       for o in outcomes
     ]
   )
 
 
-def values_by_class(outcome: Outcome, measure: str) -> list[float]:
-  """What is measured, of each class by itself, percent."""
+def values_by_class(outcome: Outcome, measure: str) -> dict[int, float]:
+  """What is measured, of each class that some of the images have, percent."""
   scores, targets = outcome.scores, outcome.targets
   if measure == "recall":
     right = ~metrics.topk_wrong(scores, targets)
-    classes = range(scores.shape[1])
-    return [float(100 * right[targets == k].mean()) for k in classes]
-  points = 11 if measure == "ap11" else 0
-  return [
-    metrics.average_precision(column, target, points=points)
-    for column, target in zip(scores.T, targets.T, strict=True)
-  ]
+    return {
+      k: float(100 * right[targets == k].mean())
+      for k in np.unique(targets).tolist()
+    }
+  return {
+    k: metrics.average_precision(
+      scores[:, k], targets[:, k], points=POINTS[measure]
+    )
+    for k in np.flatnonzero(np.any(targets == 1, axis=0)).tolist()
+  }

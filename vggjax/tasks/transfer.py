@@ -42,10 +42,10 @@ def transfer(config: ConfigDict, workdir: Path) -> None:
   networks = [open_network(config, name, workdir) for name in names]
   data = open_data(config)
   outcomes = get_outcomes(config, networks, data, workdir)
-  if data.is_labeled():
-    report(config, workdir, data, outcomes)
-  else:
+  if not data.is_labeled():
     leave_to_server(config, workdir, data, outcomes)
+    return
+  report(config, workdir, data, outcomes)
   if config.pictures:
     path = workdir / "features.png"
     draw_map(config, networks, data, path, title=config.run)
@@ -138,11 +138,14 @@ def report(
   """Prints and writes what was measured, also of each class."""
   measure = config.transfer.measure
   values = [value_of(outcome, measure) for outcome in outcomes]
-  by_class = np.mean(
-    [values_by_class(outcome, measure) for outcome in outcomes], axis=0
-  )
-  width = max(map(len, data.class_names))
-  for name, value in zip(data.class_names, by_class, strict=True):
+  found = [values_by_class(outcome, measure) for outcome in outcomes]
+  by_class = {
+    name: float(np.mean([some[k] for some in found if k in some]))
+    for k, name in enumerate(data.class_names)
+    if any(k in some for some in found)
+  }
+  width = max(map(len, by_class))
+  for name, value in by_class.items():
     print(f"{name:{width}}  {value:6.2f} %")
   text = f"{np.mean(values):.2f} %"
   if len(values) > 1:
@@ -150,9 +153,9 @@ def report(
   else:
     low, high = interval_of(outcomes, measure)
     text += f" [{low:.1f}, {high:.1f}]"
-  kept = np.isin(data.class_names, voc.DISTRACTORS, invert=True)
-  if measure != "recall" and data.class_names == voc.ACTIONS:
-    text += f"; without {voc.DISTRACTORS}: {by_class[kept].mean():.2f} %"
+  if data.class_names == voc.ACTIONS:
+    ten = [v for name, v in by_class.items() if name != voc.DISTRACTORS]
+    text += f"; without {voc.DISTRACTORS}: {np.mean(ten):.2f} %"
   Cs = ", ".join(f"{outcome.C:g}" for outcome in outcomes)
   print(
     f"{config.run} on {config.split} of {config.dataset.source}: "
@@ -164,7 +167,7 @@ def report(
     "measure": measure,
     "values": values,
     "C": [outcome.C for outcome in outcomes],
-    "by_class": dict(zip(data.class_names, by_class.tolist(), strict=True)),
+    "by_class": by_class,
   }
   path = workdir / checkpoint.EVALUATION_FOLDER / f"{config.run}.json"
   with written_whole(path) as temporary:
@@ -219,12 +222,13 @@ def draw_map(
 
   source = data.sources[-1]
   targets = data.targets[-source.num_examples :]
-  labels = targets if targets.ndim == 1 else np.argmax(targets, axis=1)
-  chosen = np.linspace(
-    0, source.num_examples - 1, min(_MAP_IMAGES, source.num_examples)
-  )
-  wanted = np.zeros(source.num_examples, bool)
-  wanted[chosen.astype(int)] = True
+  labels, candidates = targets, np.arange(len(targets))
+  if targets.ndim > 1:
+    labels = np.argmax(targets, axis=1)
+    candidates = np.flatnonzero(np.any(targets == 1, axis=1))
+  count = min(_MAP_IMAGES, len(candidates))
+  wanted = np.zeros(len(targets), bool)
+  wanted[candidates[np.linspace(0, len(candidates) - 1, count).astype(int)]] = 1
   thumbnails = [
     image
     for _, _, _, [image] in pipeline.rescaled_images(
