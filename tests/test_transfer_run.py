@@ -13,7 +13,7 @@ from sklearn.svm import LinearSVC
 
 import vggjax
 from vggjax import main
-from vggjax.features import store, svm
+from vggjax.features import svm
 from vggjax.tasks import descriptors, networks, posteriors
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -134,7 +134,7 @@ def test_goes_on_and_keeps(run, photos, monkeypatch):
   assert calls == [0, 0, "validation", "test"]
   folders = sorted((run.network / "features" / "test").iterdir())
   assert [folder.name.rsplit("-", 1)[1] for folder in folders] == ["32", "36"]
-  assert store.load_ids(folders[0]) == [
+  assert json.loads((folders[0] / "kept.json").read_text())["ids"] == [
     str(path.relative_to(photos)) for path in images_of(photos, "test")[0]
   ]
   monkeypatch.setattr(posteriors, "fill", None)

@@ -65,11 +65,6 @@ def load(path: str | Path, about: dict[str, Any]) -> np.ndarray | None:
     return None
 
 
-def load_ids(path: str | Path) -> list[str]:
-  """The ids of the examples of a folder that `load` reads."""
-  return json.loads((Path(path) / _CARD).read_text())["ids"]
-
-
 def _checksum(path: Path) -> str:
   """sha256, hex, of the descriptors in a folder."""
   with (path / "rows.npy").open("rb") as file:
