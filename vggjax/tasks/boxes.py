@@ -15,7 +15,7 @@ from vggjax.evaluate import dense, store
 from vggjax.evaluate.buckets import Buckets
 from vggjax.evaluate.rows import StoredRaggedRows
 from vggjax.localize import protocol
-from vggjax.tasks import posteriors, run
+from vggjax.tasks import posteriors, run, stored
 from vggjax.tasks.networks import Network
 
 # At each scale: for each image an array [P, k, ...].
@@ -116,30 +116,30 @@ def _get(
   run.check_classes(source.class_names, network.card)
   dense.check_test_scales(scales, network.model.crop_size)
   classes = np.ascontiguousarray(classes, np.int32)
-  what = config, network, source, classes, kind, part
-  path, about = {}, {}
-  for q in scales:
-    path[q], about[q] = place_of(*what, q)
-  found = {q: _load(path[q], about[q]) for q in scales}
-  missing = [q for q in found if found[q] is None]
-  if missing and make is None:
-    return None
-  if missing:
-    width = (classes.shape[1], 4) if kind == "boxes" else classes.shape[1:]
-    rows = {
-      q: StoredRaggedRows(
-        path[q].with_suffix(".partial"), source.num_examples, width, about[q]
-      )
-      for q in missing
-    }
+  width = (classes.shape[1], 4) if kind == "boxes" else classes.shape[1:]
+
+  def fill(rows):
     name = f"{network.workdir}: {kind}"
     extras = {"classes": classes}
     posteriors.fill(config, name, make(), source, rows, extras)
-    for q in missing:
-      found[q] = rows[q].values()
-      save(path[q], found[q], about[q])
-      rows[q].remove()
-  return [found[q] for q in scales]
+
+  def keep(rows, path, about):
+    values = rows.values()
+    save(path, values, about)
+    rows.remove()
+    return values
+
+  what = config, network, source, classes, kind, part
+  found = stored.get(
+    {q: place_of(*what, q) for q in scales},
+    load=_load,
+    open_rows=lambda path, about: StoredRaggedRows(
+      path, source.num_examples, width, about
+    ),
+    fill=fill if make else None,
+    keep=keep,
+  )
+  return found and [found[q] for q in scales]
 
 
 def place_of(

@@ -16,7 +16,7 @@ from vggjax.evaluate.rows import StoredRows
 from vggjax.evaluate.store import path_of
 from vggjax.features import extract, store
 from vggjax.models import parameters
-from vggjax.tasks import posteriors
+from vggjax.tasks import posteriors, stored
 from vggjax.tasks.networks import Network
 
 # Side of the images whose pixels are descriptors themselves, pixels.
@@ -52,16 +52,8 @@ def get_descriptors(
     )
   smallest = extract.smallest_scale(network.model, layer)
   dense.check_test_scales(scales, smallest)
-  what = config, network, source, region
-  place = {q: place_of(*what, q) for q in scales}
-  found = {q: store.load(*place[q]) for q in scales}
-  missing = [q for q in found if found[q] is None]
-  if missing:
-    rows = {}
-    for q in missing:
-      path, about = place[q]
-      partial = path.with_name(f"{path.name}.partial")
-      rows[q] = StoredRows(partial, source.num_examples, about)
+
+  def fill(rows):
     buckets = extract.feature_buckets(
       network.model,
       network.params,
@@ -73,11 +65,18 @@ def get_descriptors(
     posteriors.fill(
       config, name, buckets, source, rows, of_boxes=region == "box"
     )
-    ids = source.ids()
-    for q in missing:
-      path, about = place[q]
-      store.keep(rows[q], path, ids)
-      found[q] = store.load(path, about)
+
+  def keep(rows, path, about):
+    store.keep(rows, path, source.ids())
+    return store.load(path, about)
+
+  found = stored.get(
+    {q: place_of(config, network, source, region, q) for q in scales},
+    load=store.load,
+    open_rows=lambda path, about: StoredRows(path, source.num_examples, about),
+    fill=fill,
+    keep=keep,
+  )
   return [found[q] for q in scales]
 
 

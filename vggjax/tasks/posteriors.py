@@ -10,7 +10,7 @@ from vggjax import parallel
 from vggjax.evaluate import dense, fusion, multicrop, store
 from vggjax.evaluate.buckets import Buckets
 from vggjax.evaluate.rows import Rows, StoredRows
-from vggjax.tasks import run
+from vggjax.tasks import run, stored
 from vggjax.tasks.networks import Network
 
 
@@ -107,25 +107,29 @@ def identity(
 
 def _get_part(config, network, source, part, scales):
   """One protocol's stored posteriors; the missing ones are computed."""
-  about = {q: identity(config, network, source, part, q) for q in scales}
-  path = {q: _path(config, network, part, q) for q in scales}
-  found = {q: store.load(path[q], about[q]) for q in scales}
-  missing = [q for q in found if found[q] is None]
-  if missing:
-    rows = {
-      q: StoredRows(
-        path[q].with_suffix(".partial"), source.num_examples, about[q]
+
+  def keep(rows, path, about):
+    # A copy: the file of the rows goes.
+    values = np.array(rows.values())
+    ids = np.array(source.ids())
+    item = store.Posteriors(values, source.labels(), ids, about)
+    store.save(path, item)
+    rows.remove()
+    return item
+
+  found = stored.get(
+    {
+      q: (
+        _path(config, network, part, q),
+        identity(config, network, source, part, q),
       )
-      for q in missing
-    }
-    compute(config, network, source, part, rows)
-    ids, labels = np.array(source.ids()), source.labels()
-    for q in missing:
-      # A copy: the file of the rows goes.
-      values = np.array(rows[q].values())
-      found[q] = store.Posteriors(values, labels, ids, about[q])
-      store.save(path[q], found[q])
-      rows[q].remove()
+      for q in scales
+    },
+    load=store.load,
+    open_rows=lambda path, about: StoredRows(path, source.num_examples, about),
+    fill=lambda rows: compute(config, network, source, part, rows),
+    keep=keep,
+  )
   return [found[q] for q in scales]
 
 
