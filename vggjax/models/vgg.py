@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from vggjax import geometry
 from vggjax.errors import InputError
 from vggjax.models import layers
+from vggjax.models.convolution import Conv
 
 # Table 1: the convolutions of the five blocks as "kernel side-channels"; each
 # block ends in a max-pool. B-shallow is the net of Sect. 4.1.
@@ -184,10 +185,9 @@ class VGG(nn.Module):
     return round(channels * self.width)
 
   def _conv(self, layer: Layer) -> nn.Module:
-    return nn.Conv(
+    return Conv(
       self._channels(layer.channels),
-      (layer.kernel, layer.kernel),
-      padding=layer.kernel // 2,
+      layer.kernel,
       dtype=self.dtype,
       param_dtype=self.param_dtype,
       kernel_init=layers.kernel_initializer(self.initializer, self.init_std),

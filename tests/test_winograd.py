@@ -1,0 +1,87 @@
+"""Winograd's convolutions against PyTorch's in float64."""
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vggjax.models import winograd
+
+torch = pytest.importorskip("torch")
+
+TRANSFORMS = {"F2": winograd.F2, "F4": winograd.F4}
+# Of the largest value; float32 rounds at 6e-8, and F4 multiplies it.
+TOLERANCE = {"F2": 3e-6, "F4": 3e-5}
+
+
+def make_case(images, height, width, channels, features, seed=0):
+  random = np.random.default_rng(seed)
+  x = random.standard_normal((images, height, width, channels), np.float32)
+  kernel = random.standard_normal((3, 3, channels, features), np.float32)
+  gradient = random.standard_normal(
+    (images, height, width, features), np.float32
+  )
+  return x, kernel, gradient
+
+
+def plain(x, kernel, gradient):
+  """The result and the kernel's gradient, float64, by PyTorch."""
+  planes = torch.tensor(x, dtype=torch.float64).permute(0, 3, 1, 2)
+  weight = torch.tensor(kernel, dtype=torch.float64).permute(3, 2, 0, 1)
+  weight.requires_grad_()
+  result = torch.nn.functional.conv2d(planes, weight, padding=1)
+  result.backward(torch.tensor(gradient).double().permute(0, 3, 1, 2))
+  return (
+    result.detach().permute(0, 2, 3, 1).numpy(),
+    weight.grad.permute(2, 3, 1, 0).numpy(),
+  )
+
+
+def assert_near(found, wanted, tolerance):
+  assert found.shape == wanted.shape
+  assert np.abs(found - wanted).max() <= tolerance * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+@settings(max_examples=4, deadline=None)
+@given(
+  height=st.integers(1, 11),
+  width=st.integers(1, 11),
+  images=st.integers(1, 2),
+)
+def test_results_and_kernel_gradients_are_the_plain_sums(
+  name, height, width, images
+):
+  case = make_case(images, height, width, 5, 3)
+  wanted, wanted_gradient = plain(*case)
+  x, kernel, gradient = case
+  with jax.disable_jit():
+    found = winograd.convolve(x, kernel, TRANSFORMS[name])
+    found_gradient = winograd.kernel_gradient(x, gradient, TRANSFORMS[name])
+  assert_near(found, wanted, TOLERANCE[name])
+  assert_near(found_gradient, wanted_gradient, TOLERANCE[name])
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_rounding_with_as_many_channels_as_a_network_has(name):
+  case = make_case(2, 14, 13, 256, 32)
+  wanted, wanted_gradient = plain(*case)
+  transform = TRANSFORMS[name]
+  convolve = jax.jit(winograd.convolve, static_argnums=2)
+  gradient_of = jax.jit(winograd.kernel_gradient, static_argnums=2)
+  x, kernel, gradient = case
+  assert_near(convolve(x, kernel, transform), wanted, TOLERANCE[name])
+  assert_near(
+    gradient_of(x, gradient, transform), wanted_gradient, TOLERANCE[name]
+  )
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_one_multiplication_a_tile_is_exact_in_integers(name):
+  """All-ones image and kernel: each result counts the pixels it sees."""
+  ones = np.ones((1, 5, 6, 1), np.float32)
+  found = winograd.convolve(ones, np.ones((3, 3, 1, 1)), TRANSFORMS[name])
+  rows = np.array([2, 3, 3, 3, 2.0])
+  columns = np.array([2, 3, 3, 3, 3, 2.0])
+  np.testing.assert_allclose(found[0, :, :, 0], np.outer(rows, columns), 1e-5)

@@ -1,0 +1,172 @@
+"""Convolutions of stride 1, as fast as the backend lets them be (Sect. 2.1).
+
+On GPUs and TPUs this is XLA's convolution with XLA's gradient. On CPUs, in
+float32, the same sums are computed in the way that suits the layer, forward
+and backward; `python -m benchmarks.convolution` measures each.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vggjax.models import winograd
+
+# Bytes of a strip's windows in the kernel's gradient: what a cache holds.
+STRIP_BYTES = 2**21
+
+
+class Conv(nn.Module):
+  """A convolution of stride 1 that keeps height and width, and its bias.
+
+  Attributes:
+    features: output channels.
+    side: of the kernel, odd.
+    dtype: of the computation.
+    param_dtype: of the parameters.
+    kernel_init: initializer of the kernel [side, side, C, features].
+  """
+
+  features: int
+  side: int
+  dtype: jnp.dtype
+  param_dtype: jnp.dtype
+  kernel_init: Callable
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [N, H, W, C] to [N, H, W, features]."""
+    shape = (self.side, self.side, x.shape[-1], self.features)
+    kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
+    bias = self.param(
+      "bias", nn.initializers.zeros, (self.features,), self.param_dtype
+    )
+    x, kernel, bias = (a.astype(self.dtype) for a in (x, kernel, bias))
+    return convolve(x, kernel) + bias
+
+
+def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """A convolution of stride 1 that keeps height and width (Sect. 2.1).
+
+  Args:
+    x: [N, H, W, C].
+    kernel: [k, k, C, K], k odd, of x's dtype.
+
+  Returns:
+    [N, H, W, K].
+  """
+  fixed = all(isinstance(side, int) for side in x.shape)
+  if jax.default_backend() == "cpu" and x.dtype == jnp.float32 and fixed:
+    return _convolve_on_cpu(x, kernel)
+  return _direct(x, kernel)
+
+
+def _direct(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  return jax.lax.conv_general_dilated(
+    x,
+    kernel,
+    window_strides=(1, 1),
+    padding="SAME",
+    dimension_numbers=("NHWC", "HWIO", "NHWC"),
+  )
+
+
+@jax.custom_vjp
+def _convolve_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  transform = choose_transform(x.shape, kernel.shape)
+  if transform is None:
+    return _direct(x, kernel)
+  return winograd.convolve(x, kernel, transform)
+
+
+def _forward(x, kernel):
+  return _convolve_on_cpu(x, kernel), (x, kernel)
+
+
+def _backward(saved, gradient):
+  x, kernel = saved
+  turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
+  transform = choose_transform(x.shape, kernel.shape)
+  if transform is None:
+    kernel_gradient = strip_gradient(x, gradient, kernel.shape[0])
+  else:
+    kernel_gradient = winograd.kernel_gradient(x, gradient, transform)
+  return _convolve_on_cpu(gradient, turned), kernel_gradient
+
+
+_convolve_on_cpu.defvjp(_forward, _backward)
+
+
+def choose_transform(
+  shape: tuple[int, ...], kernel_shape: tuple[int, ...]
+) -> winograd.Transform | None:
+  """The transform that is fastest for a layer on CPUs.
+
+  Args:
+    shape: of the input, [N, H, W, C].
+    kernel_shape: [k, k, C, K].
+
+  Returns:
+    None where the plain sum is faster: with few channels the transforms cost
+    more than the products that they save.
+  """
+  side, _, fewer, more = kernel_shape
+  if side != 3 or min(fewer, more) < 128 or max(fewer, more) < 256:
+    return None
+  return winograd.F4 if min(shape[1:3]) >= 28 else winograd.F2
+
+
+def strip_gradient(x: jax.Array, gradient: jax.Array, side: int) -> jax.Array:
+  """The gradient with respect to a kernel, from strips of rows.
+
+  The sum over strips of (windows of x)^T x gradient: XLA's CPU backend takes
+  it for a convolution with a kernel as large as the image.
+
+  Args:
+    x: [N, H, W, C].
+    gradient: of the result, [N, H, W, K].
+    side: of the kernel.
+
+  Returns:
+    [side, side, C, K].
+  """
+  images, height, width, channels = x.shape
+  features = gradient.shape[-1]
+  margin = side // 2
+  row_bytes = x.dtype.itemsize * width * (side**2 * channels + features)
+  rows = next(
+    n
+    for n in range(height, 0, -1)
+    if height % n == 0 and (n == 1 or n * row_bytes <= STRIP_BYTES)
+  )
+  x = jnp.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
+
+  def add(total, index):
+    image, top = index // (height // rows), index % (height // rows) * rows
+    strip = jax.lax.dynamic_slice(
+      x,
+      (image, top, 0, 0),
+      (1, rows + side - 1, width + side - 1, channels),
+    )[0]
+    windows = jnp.concatenate(
+      [
+        strip[i : i + rows, j : j + width]
+        for i in range(side)
+        for j in range(side)
+      ],
+      axis=-1,
+    )
+    part = jax.lax.dynamic_slice(
+      gradient, (image, top, 0, 0), (1, rows, width, features)
+    )
+    return total + jax.lax.dot_general(
+      windows.reshape(rows * width, -1),
+      part.reshape(rows * width, -1),
+      (((0,), (0,)), ((), ())),
+    ), None
+
+  zeros = jnp.zeros((side**2 * channels, features), x.dtype)
+  strips = jnp.arange(images * (height // rows))
+  total, _ = jax.lax.scan(add, zeros, strips)
+  return total.reshape(side, side, channels, features)
