@@ -24,8 +24,12 @@ NETWORK, PRECISION = "D", "bf16"
 STEPS = 3
 SHOWN = 10
 LAYER = re.compile(r"(?:^|/)(conv\d_\d|fc\d)(?:/|$)")
-# Of the program's text: an operation's name and the function it comes from.
-NAMED = re.compile(r'%?([\w.\-]+) = .*metadata=\{.*?op_name="([^"]*)"')
+# Of the program's text: where a computation begins, and what an operation is
+# called, comes from and calls.
+COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) .*\{$")
+OPERATION = re.compile(r"^ +(?:ROOT )?%?([\w.\-]+) = ")
+SOURCE = re.compile(r'op_name="([^"]*)"')
+CALLED = re.compile(r"calls=%?([\w.\-]+)")
 
 
 def cases(bench: Bench) -> list[Case]:
@@ -60,7 +64,7 @@ def measure(bench: Bench) -> Result:
   seconds = {op: of / STEPS for op, of in seconds_by_op(events).items()}
   if not seconds:
     raise RuntimeError("the trace holds no operation")
-  sources = dict(NAMED.findall(program.as_text()))
+  sources = read_sources(program.as_text())
   print(ops_table(seconds, sources), flush=True)
   flops = layer_flops(bench, batch_size)
   print(
@@ -114,6 +118,31 @@ def seconds_by_op(events: list[dict]) -> dict[str, float]:
     if op:
       result[op] += event.get("dur", 0) / 1e6
   return dict(result)
+
+
+def read_sources(text: str) -> dict[str, str]:
+  """Where each operation of a compiled program comes from, where it is known.
+
+  A fused operation without a source of its own has the most frequent one of
+  its parts, those in a layer first.
+  """
+  sources, calls, parts = {}, {}, collections.defaultdict(list)
+  inside = ""
+  for line in text.splitlines():
+    if begins := COMPUTATION.match(line):
+      inside = begins[1]
+    elif operation := OPERATION.match(line):
+      if source := SOURCE.search(line):
+        sources[operation[1]] = source[1]
+        parts[inside].append(source[1])
+      elif called := CALLED.search(line):
+        calls[operation[1]] = called[1]
+  for op, name in calls.items():
+    found = parts[name]
+    found = [source for source in found if LAYER.search(source)] or found
+    if found:
+      sources[op] = collections.Counter(found).most_common(1)[0][0]
+  return sources
 
 
 def layer_flops(bench: Bench, batch_size: int) -> dict[tuple[str, str], float]:

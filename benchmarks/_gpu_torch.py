@@ -15,8 +15,8 @@ RATE, MOMENTUM, WEIGHT_DECAY = 1e-4, 0.9, 5e-4
 
 def prepare(device: str) -> None:
   """Settings for speed: TF32 for float32, and a search for convolutions."""
-  torch.set_float32_matmul_precision("high")
   if device == "cuda":
+    torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.benchmark = True
 
 

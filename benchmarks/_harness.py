@@ -52,9 +52,19 @@ def hardware(accelerators: str = "") -> str:
   Args:
     accelerators: how many and which; "": none.
   """
-  machine = platform.machine().replace("_", "-").lower()
-  cores = f"{core_count()} cores of {machine}"
+  cores = f"{core_count()} cores of {_machine()}"
   return f"{accelerators}, {cores}" if accelerators else cores
+
+
+def hardware_slug(accelerators: str = "") -> str:
+  """The same as a file's name: x86-64-2-cores, nvidia-h200, 8-x-nvidia-h200."""
+  text = accelerators or f"{_machine()} {core_count()} cores"
+  slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+  return slug.removeprefix("1-x-")
+
+
+def _machine() -> str:
+  return platform.machine().replace("_", "-").lower()
 
 
 def versions() -> str:
@@ -66,8 +76,3 @@ def versions() -> str:
     except importlib.metadata.PackageNotFoundError:
       continue
   return ", ".join(found)
-
-
-def slug(text: str) -> str:
-  """A text as the name of a file: "2 cores of x86-64" as 2-cores-of-x86-64."""
-  return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
