@@ -172,8 +172,8 @@ def document(records: dict[str, Record], hardware: str) -> str:
   table = "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
   head = (
     f"# Benchmarks on {hardware}\n\n"
-    "`make bench` writes this. A ratio is a peer's time, or a limit, over ours; "
-    f"the bar is the least that we want.\n\n{table}\n"
+    "`make bench` writes this. A ratio is a peer's time, or a limit, over "
+    f"ours; the bar is the least that we want.\n\n{table}\n"
   )
   return "\n".join([head, *map(section, ordered)])
 

@@ -1,7 +1,7 @@
 """What reproducing the paper on ImageNet takes: time, devices, money.
 
-  python -m experiments.cost --images_per_second=3400 --bandwidth=400 --price=3 \\
-    --basis="assumed: 40 % of 790 TFLOP/s"
+  python -m experiments.cost --images_per_second=3400 --bandwidth=400 \\
+    --price=3 --basis="assumed: 40 % of 790 TFLOP/s"
   python -m experiments.cost --measured=gpu.json --bandwidth=400 --basis="..."
   python -m experiments.cost --check
 
@@ -155,7 +155,7 @@ def dense_table(machine: Machine) -> str:
 
 
 def _devices(count: int) -> str:
-  return f"{count} device{'s' * (count > 1)}"
+  return "1 device" if count == 1 else f"{count} devices"
 
 
 def _table(lines: list[list[str]]) -> str:
