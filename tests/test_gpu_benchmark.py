@@ -159,10 +159,13 @@ def test_a_trace_of_a_gpu(tmp_path):
 
   def thread(tid, name):
     args = {"name": name}
-    return dict(ph="M", name="thread_name", pid=1, tid=tid, args=args)
+    return {"ph": "M", "name": "thread_name", "pid": 1, "tid": tid} | {
+      "args": args
+    }
 
   def event(tid, name, dur, **args):
-    return dict(ph="X", name=name, pid=1, tid=tid, dur=dur, args=args)
+    timed = {"ph": "X", "name": name, "dur": dur, "args": args}
+    return timed | {"pid": 1, "tid": tid}
 
   events = [
     thread(1, "Stream #13(Compute)"),
@@ -180,16 +183,17 @@ def test_a_trace_of_a_gpu(tmp_path):
   assert seconds == pytest.approx({"conv.1": 4e-5, "MemcpyH2D": 5e-6})
 
 
-PROGRAM = """
-%fused_computation.2 (p: f32[8]) -> f32[8] {
-  %a = f32[8] add(%p, %p), metadata={op_name="jit(f)/add"}
-  ROOT %b = f32[8] max(%a, %p), metadata={op_name="jit(f)/jvp(VGG)/fc6/max"}
-}
+CONV = "jit(f)/transpose(jvp(VGG))/conv1_1/conv"
+PROGRAM = f"""
+%fused_computation.2 (p: f32[8]) -> f32[8] {{
+  %a = f32[8] add(%p, %p), metadata={{op_name="jit(f)/add"}}
+  ROOT %b = f32[8] max(%a, %p), metadata={{op_name="jit(f)/jvp(VGG)/fc6/max"}}
+}}
 
-ENTRY %main.9 (p: f32[8]) -> f32[8] {
+ENTRY %main.9 (p: f32[8]) -> f32[8] {{
   %fusion.2 = f32[8] fusion(%p), kind=kLoop, calls=%fused_computation.2
-  ROOT %conv.1 = f32[8] custom-call(%fusion.2), metadata={op_name="jit(f)/transpose(jvp(VGG))/conv1_1/conv" id=1}
-}
+  ROOT %conv.1 = f32[8] custom-call(%p), metadata={{op_name="{CONV}" id=1}}
+}}
 """
 
 
