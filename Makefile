@@ -1,10 +1,11 @@
 # make quickstart   from nothing to a trained net, a table and pictures
 # make test         lint, import rules and the test suite
+# make bench        all benchmarks; results in benchmarks/results
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := setup.py pyproject.toml
 
-.PHONY: quickstart test lint clean
+.PHONY: quickstart test lint bench clean
 
 .venv/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
@@ -33,6 +34,9 @@ lint: .venv/for_tests
 
 test: lint
 	$(BIN)/python -m pytest -n 2
+
+bench: .venv/for_tests
+	$(BIN)/python -m benchmarks.run_all
 
 clean:
 	rm -rf .venv build dist *.egg-info

@@ -1,12 +1,16 @@
 """What reproducing the paper on ImageNet takes: time, devices, money.
 
-  python -m experiments.cost --images_per_second=3400 --price=3 \\
-    --basis="assumed: 40 % of 790 TFLOP/s"
+  python -m experiments.cost --images_per_second=3400 --bandwidth=400 \\
+    --price=3 --basis="assumed: 40 % of 790 TFLOP/s"
+  python -m experiments.cost --measured=gpu.json --bandwidth=400 --basis="..."
+  python -m experiments.cost --check
 
-Computed from one throughput, that of training net D at 224 pixels on one
-device: other networks and evaluation count by their multiply-accumulates (a
-training step is three forward passes). Upper bounds: every run lasts the
-paper's 74 epochs; with the plateau schedule it may end earlier.
+Computed by `cost_model` from the throughput of net D on one device, given or
+measured by `benchmarks.gpu --json`: other networks, image sizes and evaluation
+count by their multiply-accumulates, several devices by the bandwidth between
+them. Upper bounds: every run lasts the paper's 74 epochs; with the plateau
+schedule it may end earlier. --check measures small networks here and prints the
+model's prediction beside each.
 """
 
 import argparse
@@ -15,43 +19,44 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import vggjax
-from experiments import table3, table4, table5, table6
+from experiments import cost_check, table3, table4, table5, table6
+from experiments.cost_model import (
+  PASSES,
+  Machine,
+  dense_macs,
+  machine_of,
+  read_measured,
+)
 from experiments.options import RESULTS
 from experiments.systems import Member
+from vggjax import create_model
 from vggjax.configs.classification import RUNS
 from vggjax.evaluate.store import PROTOCOLS
-from vggjax.models.parameters import count_macs
 
 TRAIN_IMAGES, TEST_IMAGES, EPOCHS = 1_281_167, 50_000, 74
-# Of ImageNet's validation images, long side over short; 4 : 3 is the mode.
-ASPECT = 4 / 3
-CROPS = 25
-MIRRORED = 2
+# The paper's, of all devices together.
+BATCH = 256
+SCALES = 256, 384, 512
+GIGA = 1e9
 
 
-def forward_macs(network: str, height: int, width: int) -> int:
-  """Multiply-accumulates of a full-size network on one image."""
-  return count_macs(vggjax.create_model(network), height, width)
-
-
-def train_macs(run: str) -> float:
-  """Multiply-accumulates of a run of 74 epochs; FC alone needs no gradient
-  of the convolutions, whose forward pass remains.
+def train_seconds(
+  machine: Machine, run: str, devices: int, images: int = TRAIN_IMAGES
+) -> float:
+  """Of a run of 74 epochs; FC alone needs no gradient of the convolutions,
+  whose forward pass remains.
   """
-  network = RUNS[run][0]
-  passes = 1 if run.endswith("-fc") else 3
-  return passes * forward_macs(network, 224, 224) * TRAIN_IMAGES * EPOCHS
+  passes = 1 if run.endswith("-fc") else PASSES
+  step = machine.step(create_model(RUNS[run][0]), BATCH, devices, passes)
+  return EPOCHS * (images // BATCH) * step
 
 
-def test_macs(part: str, run: str, scale: int) -> float:
-  """Those of one protocol at one Q over the validation images."""
-  network = RUNS[run][0]
+def test_seconds(machine: Machine, part: str, run: str, scale: int) -> float:
+  """Of one protocol at one Q over an image, on one device."""
+  model = create_model(RUNS[run][0])
   if part == "dense":
-    one = forward_macs(network, scale, round(scale * ASPECT))
-  else:
-    one = CROPS * forward_macs(network, 224, 224)
-  return MIRRORED * one * TEST_IMAGES
+    return machine.dense_image(model, scale)
+  return machine.multicrop_image(model)
 
 
 def evaluations() -> list[tuple[str, str, int]]:
@@ -72,83 +77,177 @@ def evaluations() -> list[tuple[str, str, int]]:
   )
 
 
-def rows() -> list[tuple[str, float]]:
-  """(what, multiply-accumulates) of each run and of the evaluations."""
-  result = [(f"train {run}", train_macs(run)) for run in RUNS]
-  result.append(("all 14 runs", sum(macs for _, macs in result)))
+def rows(
+  machine: Machine, devices: Sequence[int]
+) -> list[tuple[str, list[float]]]:
+  """(what, seconds on each number of devices) of the runs and evaluations."""
+  result = [
+    (f"train {run}", [train_seconds(machine, run, n) for n in devices])
+    for run in RUNS
+  ]
+  columns = zip(*(seconds for _, seconds in result), strict=True)
+  result.append((f"all {len(RUNS)} runs", [sum(column) for column in columns]))
   for name, part in (("dense", "dense"), ("multi-crop", "multicrop")):
     needed = [e for e in evaluations() if e[0] == part]
+    one = TEST_IMAGES * sum(test_seconds(machine, *e) for e in needed)
     result.append(
-      (
-        f"evaluate, {name} ({len(needed)} arrays)",
-        sum(test_macs(*e) for e in needed),
-      )
+      (f"evaluate, {name} ({len(needed)} arrays)", [one / n for n in devices])
     )
   return result
 
 
-def markdown(
-  images_per_second: float,
-  devices: Sequence[int],
-  efficiency: float,
-  price: float,
-  basis: str,
-) -> str:
-  """The table; `efficiency` is that of several devices, in (0, 1]."""
-  macs_per_second = images_per_second * 3 * forward_macs("D", 224, 224)
-
-  def hours(macs, count):
-    speedup = count * (efficiency if count > 1 else 1)
-    return macs / macs_per_second / speedup / 3600
-
-  head = ["", *(f"{n} device{'s' * (n > 1)}" for n in devices), "device-hours"]
+def cost_table(machine: Machine, devices: Sequence[int], price: float) -> str:
+  """Hours of each run on each number of devices; cost on the last."""
+  head = ["", *map(_devices, devices), "device-hours"]
   if price:
     head.append(f"at {price:g} $ a device-hour")
   lines = [head, ["---"] * len(head)]
-  for name, macs in rows():
-    total = devices[-1] * hours(macs, devices[-1])
-    cells = [name, *(f"{hours(macs, n):,.1f} h" for n in devices)]
-    cells.append(f"{total:,.0f}")
+  for name, seconds in rows(machine, devices):
+    hours = [of / 3600 for of in seconds]
+    total = devices[-1] * hours[-1]
+    cells = [name, *(f"{of:,.1f} h" for of in hours), f"{total:,.0f}"]
     if price:
       cells.append(f"{price * total:,.0f} $")
     lines.append(cells)
-  table = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+  return _table(lines)
+
+
+def speed_table(machine: Machine, devices: Sequence[int]) -> str:
+  """A training step of net D on each number of devices."""
+  model = create_model("D")
+  lines = [
+    ["D, batch 256", "step", "all-reduce", "images/s", "times one"],
+    ["---"] * 5,
+  ]
+  one = machine.step(model, BATCH, 1)
+  for count in devices:
+    step = machine.step(model, BATCH, count)
+    average = machine.all_reduce(model, count)
+    lines.append(
+      [
+        _devices(count),
+        f"{1e3 * step:,.1f} ms",
+        f"{1e3 * average:.1f} ms",
+        f"{BATCH / step:,.4g}",
+        f"{one / step:.2f}",
+      ]
+    )
+  return _table(lines)
+
+
+def dense_table(machine: Machine) -> str:
+  """Dense evaluation of an image by net D at each Q."""
+  model = create_model("D")
+  head = ["D, dense", "GMACs, one image", "padding", "images/s, one device"]
+  lines = [head, ["---"] * 4]
+  for scale in SCALES:
+    needed, computed = dense_macs(model, scale)
+    rate = 1 / machine.dense_image(model, scale)
+    lines.append(
+      [
+        f"Q = {scale}",
+        f"{needed / GIGA:.1f}",
+        f"{100 * (computed / needed - 1):.1f} %",
+        f"{rate:,.3g}",
+      ]
+    )
+  return _table(lines)
+
+
+def _devices(count: int) -> str:
+  return "1 device" if count == 1 else f"{count} devices"
+
+
+def _table(lines: list[list[str]]) -> str:
+  return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def markdown(
+  machine: Machine, devices: Sequence[int], price: float, basis: str
+) -> str:
+  """The basis and the three tables."""
+  between = ""
+  if machine.bandwidth:
+    between = f"; {machine.bandwidth / GIGA:g} GB/s between devices"
+  tables = [
+    cost_table(machine, devices, price),
+    speed_table(machine, devices),
+    dense_table(machine),
+  ]
   return (
-    f"Basis: {images_per_second:g} training images/s of net D on one device "
-    f"({basis}); several devices at {100 * efficiency:.0f} % efficiency; "
-    f"device-hours and cost for {devices[-1]}.\n\n{table}\n"
+    f"Basis: {basis}{between}; device-hours for {_devices(devices[-1])}.\n\n"
+    + "\n\n".join(tables)
+    + "\n"
   )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-  """Prints the table, and writes it where --write says."""
+  """Prints the tables, and writes them where --write says."""
   parser = argparse.ArgumentParser(
     prog="python -m experiments.cost",
     description=__doc__,
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
-  parser.add_argument("--images_per_second", type=float, required=True)
-  parser.add_argument("--basis", required=True, help="where that is from")
-  parser.add_argument("--devices", type=int, nargs="+", default=[1, 8, 64])
-  parser.add_argument("--efficiency", type=float, default=0.94)
+  parser.add_argument("--images_per_second", type=float, help="D, training")
+  parser.add_argument(
+    "--dense_per_second", type=float, default=0.0, help="D, Q = 384"
+  )
+  parser.add_argument("--measured", type=Path, help="of benchmarks.gpu --json")
+  parser.add_argument("--precision", default="bf16", help="of --measured")
+  parser.add_argument("--basis", help="where the figures are from")
+  parser.add_argument("--devices", type=int, nargs="+", default=[1, 4, 8])
+  parser.add_argument(
+    "--bandwidth", type=float, default=0.0, help="GB/s between devices"
+  )
+  parser.add_argument(
+    "--input_rate", type=float, default=0.0, help="images/s read, in all"
+  )
   parser.add_argument("--price", type=float, default=0.0)
   parser.add_argument("--write", help="name of the file under results/")
+  parser.add_argument("--check", action="store_true")
   options = parser.parse_args(arguments)
-  if options.images_per_second <= 0 or not 0 < options.efficiency <= 1:
-    parser.error("images_per_second must be above 0, efficiency in (0, 1]")
-  if min(options.devices) < 1:
-    parser.error("devices must be at least 1")
-  text = markdown(
-    options.images_per_second,
-    options.devices,
-    options.efficiency,
-    options.price,
-    options.basis,
-  )
+  if options.check:
+    print(cost_check.markdown(cost_check.measure()))
+    return 0
+  machine = _machine(parser, options)
+  text = markdown(machine, options.devices, options.price, options.basis)
   print(text)
   if options.write:
     (Path(RESULTS) / options.write).write_text(text)
   return 0
+
+
+def _machine(
+  parser: argparse.ArgumentParser, options: argparse.Namespace
+) -> Machine:
+  """From the options, checked."""
+  if (options.measured is None) == (options.images_per_second is None):
+    parser.error("give either --images_per_second or --measured")
+  if not options.basis:
+    parser.error("--basis must say where the figures are from")
+  rates = ("images_per_second", "dense_per_second", "bandwidth", "input_rate")
+  for name in rates:
+    value = getattr(options, name)
+    # 0, the default of the others, is not a rate to divide by.
+    least = 1e-9 if name == "images_per_second" else 0
+    if value is not None and value < least:
+      parser.error(f"{name} is {value}; it must be above 0")
+  if min(options.devices) < 1:
+    parser.error("devices must be at least 1")
+  if max(options.devices) > 1 and not options.bandwidth:
+    parser.error("several devices need --bandwidth, GB/s between them")
+  between = {
+    "bandwidth": GIGA * options.bandwidth,
+    "input_rate": options.input_rate,
+  }
+  if options.measured is None:
+    return machine_of(
+      options.images_per_second, options.dense_per_second, **between
+    )
+  try:
+    return read_measured(options.measured, options.precision, **between)
+  except (OSError, ValueError, KeyError) as error:
+    parser.error(f"--measured: {error}")
 
 
 if __name__ == "__main__":

@@ -43,13 +43,18 @@ def count_macs(model: VGG, height: int, width: int) -> int:
     height: of the image, pixels.
     width: of the image, pixels.
   """
+  return sum(layer_macs(model, height, width).values())
+
+
+def layer_macs(model: VGG, height: int, width: int) -> dict[str, int]:
+  """Those of each layer by name, see `count_macs`."""
   params = param_shapes(model)
   image = jax.ShapeDtypeStruct((1, height, width, 3), jnp.float32)
   scores, outputs = jax.eval_shape(
     lambda p, x: model.apply({"params": p}, x), params, image
   )
   outputs = {**outputs, "fc8": scores}
-  return sum(
-    math.prod(outputs[name].shape[1:3]) * math.prod(layer["kernel"].shape)
+  return {
+    name: math.prod(outputs[name].shape[1:3]) * math.prod(layer["kernel"].shape)
     for name, layer in params.items()
-  )
+  }
