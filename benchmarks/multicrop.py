@@ -57,25 +57,19 @@ def main():
   def ours():
     return dense.mean_over_scales(buckets, model, photos, options.scales, False)
 
-  net = None
+  def theirs(net):
+    return [
+      np.mean(
+        [
+          plain_posteriors(net, photo, scale, model.crop_size)
+          for scale in options.scales
+        ],
+        axis=0,
+      )
+      for photo in photos
+    ]
 
-  def theirs():
-    nonlocal net
-    net = net or _peers.torch_net(model, params)
-    return np.array(
-      [
-        np.mean(
-          [
-            plain_posteriors(net, photo, scale, model.crop_size)
-            for scale in options.scales
-          ],
-          axis=0,
-        )
-        for photo in photos
-      ]
-    )
-
-  _peers.compare(ours, theirs, rounds=options.rounds)
+  _peers.compare(model, params, ours, theirs, rounds=options.rounds)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,10 @@ from vggjax.evaluate.rows import Rows
 Shape = tuple[int, int]
 
 # Without a batch size: as many images as hold about this many pixels per
-# device, a power of two. Larger batches gain nothing on a CPU.
+# device, a power of two. Larger batches outgrow a CPU's caches; a photo at
+# Q = 256 is one, so that no slot is wasted.
 PIXELS_PER_BATCH = 2**19
+PIXELS_PER_CPU_BATCH = 2**17
 MAX_BATCH = 64
 
 
@@ -118,14 +120,30 @@ class Buckets:
     # As of now, so that an image that comes twice is found out.
     done = [set(np.flatnonzero(target.done)) for target in rows]
 
-    def finish(shape):
+    running = collections.deque()
+
+    def start(shape):
       members = pending.pop(shape)
       indices = [index for _, index, _ in members]
-      values = self._run(
+      values = self._start(
         shape,
         [image for *_, image in members],
         {name: extra[indices] for name, extra in (extras or {}).items()},
       )
+      running.append((members, values))
+      # The devices compute the last batch while the host prepares the next.
+      if len(running) > 1:
+        finish()
+
+    def finish():
+      members, values = running.popleft()
+      indices = [index for _, index, _ in members]
+      values = [
+        self._trim(row, image.shape[:2])
+        for row, (*_, image) in zip(
+          parallel.unshard(values), members, strict=False
+        )
+      ]
       for scale, target in enumerate(rows):
         places = [i for i, member in enumerate(members) if member[0] == scale]
         if places:
@@ -137,7 +155,7 @@ class Buckets:
       disable=not progress,
       unit="image",
     )
-    with bar:
+    try:
       for index, versions in stream:
         for scale, (image, ready) in enumerate(
           zip(versions, done, strict=True)
@@ -147,25 +165,32 @@ class Buckets:
           shape = self._padded_shape(image.shape[:2])
           pending[shape].append((scale, index, image))
           if len(pending[shape]) == self._full_batch(shape):
-            finish(shape)
+            start(shape)
           bar.update()
       for shape in sorted(pending):
-        finish(shape)
+        start(shape)
+    finally:
+      bar.close()
+      # What was started is kept, also where the stream is stopped.
+      while running:
+        finish()
 
   def _full_batch(self, shape: Shape) -> int:
     if self._batch_size:
       return self._batch_size
-    fitting = max(1, PIXELS_PER_BATCH // self._pixels(shape))
+    is_cpu = self._devices[0].platform == "cpu"
+    budget = PIXELS_PER_CPU_BATCH if is_cpu else PIXELS_PER_BATCH
+    fitting = max(1, budget // self._pixels(shape))
     power_of_two = 1 << (fitting.bit_length() - 1)
     return len(self._devices) * min(MAX_BATCH, power_of_two)
 
-  def _run(
+  def _start(
     self,
     shape: Shape,
     images: Sequence[np.ndarray],
     extras: dict[str, np.ndarray],
-  ) -> list[np.ndarray]:
-    """Computes a batch; a bucket's last is padded to a power of two."""
+  ) -> jax.Array:
+    """Starts a batch; a bucket's last is padded to a power of two."""
     devices = len(self._devices)
     needed = -(-len(images) // devices)
     full = self._full_batch(shape) // devices
@@ -188,13 +213,7 @@ class Buckets:
     self.work.slot_pixels += slots * shape[0] * shape[1]
     self.work.shapes.add((slots, *shape))
     with jax.default_matmul_precision(self._precision):
-      values = self._function(
-        self._params, parallel.shard(batch, self._devices)
-      )
-    return [
-      self._trim(row, image.shape[:2])
-      for row, image in zip(parallel.unshard(values), images, strict=False)
-    ]
+      return self._function(self._params, parallel.shard(batch, self._devices))
 
 
 def pad_long_side(shape: Shape, granule: int) -> Shape:

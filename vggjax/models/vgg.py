@@ -153,8 +153,8 @@ class VGG(nn.Module):
     Returns:
       The scores before the soft-max, float32 (float64 where dtype is)
       [N, h, w, num_outputs], zero outside the valid positions, None without FC
-      layers or with `until`; and the layers by name, "conv1_1" ... "pool5", "fc6", "fc7":
-      after the ReLU, before dropout, of the compute dtype.
+      layers or with `until`; and the layers by name, "conv1_1" ... "pool5",
+      "fc6", "fc7": after the ReLU, before dropout, of the compute dtype.
     """
     if not after and not until:
       check_input(x, self.crop_size if self.num_outputs else 32, self.pool)
