@@ -240,9 +240,11 @@ def test_devices_and_batch_sizes_change_nothing(num_devices, batch_size):
   assert_equal_posteriors(
     rows.values(), naive_posteriors(indices, [45], grid=2)
   )
-  # 60 x 40, 40 x 60 and 21 x 23 become 68 x 45, 45 x 68 and 45 x 49.
+  # 60 x 40, 40 x 60 and 21 x 23 become 68 x 45, 45 x 68 and 45 x 49; their
+  # long sides are padded to multiples of 22.
   slots = {1: (1, 2, 3), 8: (8,)}[num_devices]
-  assert {s[1:] for s in buckets.work.shapes} == {(45, 45), (90, 90)}
+  canvases = {(45, 45), (88, 45), (45, 88), (45, 66)}
+  assert {s[1:] for s in buckets.work.shapes} == canvases
   assert {s[0] for s in buckets.work.shapes} <= set(slots)
   assert buckets.work.images == 7
 
@@ -278,6 +280,19 @@ def test_large_grids_come_fewer_at_once():
 )
 def test_square_canvas(shape, canvas):
   assert multicrop.square_canvas(shape) == canvas
+
+
+@pytest.mark.parametrize(
+  ("shape", "canvas"),
+  [
+    ((256, 256), (256, 256)),
+    ((256, 341), (256, 384)),
+    ((385, 256), (512, 256)),
+    ((45, 46), (45, 66)),
+  ],
+)
+def test_halves_canvas(shape, canvas):
+  assert multicrop.halves_canvas(shape) == canvas
 
 
 def test_paths_and_the_mirror_image(tmp_path):

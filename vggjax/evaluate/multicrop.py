@@ -11,7 +11,7 @@ import numpy as np
 
 from vggjax import geometry
 from vggjax.errors import InputError
-from vggjax.evaluate.buckets import Buckets
+from vggjax.evaluate.buckets import Buckets, pad_long_side
 from vggjax.evaluate.dense import (
   check_has_scores,
   check_mean,
@@ -101,9 +101,8 @@ def multicrop_buckets(
   def pixels(_):
     return num_crops * model.crop_size**2
 
-  return Buckets(
-    compute, params, padded_shape=square_canvas, pixels=pixels, **options
-  )
+  canvas = square_canvas if grid == 1 else halves_canvas
+  return Buckets(compute, params, padded_shape=canvas, pixels=pixels, **options)
 
 
 # Cached, so that networks alike share compiled programs.
@@ -125,6 +124,14 @@ def square_canvas(shape: tuple[int, int]) -> tuple[int, int]:
   while side < max(shape):
     side *= 2
   return side, side
+
+
+def halves_canvas(shape: tuple[int, int]) -> tuple[int, int]:
+  """The long side padded to a multiple of Q / 2: few programs, all the same.
+
+  Padding costs no more here than the first block.
+  """
+  return pad_long_side(shape, granule=min(shape) // 2)
 
 
 def batch_posteriors(
