@@ -18,6 +18,8 @@ from vggjax.errors import InputError
 from vggjax.evaluate.rows import Rows
 
 Shape = tuple[int, int]
+# The scale's number, the index and the image of a slot.
+Member = tuple[int, int, np.ndarray]
 
 # Without a batch size: as many images as hold about this many pixels per
 # device, a power of two. Larger batches outgrow a CPU's caches; a photo at
@@ -119,35 +121,14 @@ class Buckets:
     pending = collections.defaultdict(list)
     # As of now, so that an image that comes twice is found out.
     done = [set(np.flatnonzero(target.done)) for target in rows]
-
     running = collections.deque()
 
     def start(shape):
       members = pending.pop(shape)
-      indices = [index for _, index, _ in members]
-      values = self._start(
-        shape,
-        [image for *_, image in members],
-        {name: extra[indices] for name, extra in (extras or {}).items()},
-      )
-      running.append((members, values))
+      running.append((members, self._start(shape, members, extras or {})))
       # The devices compute the last batch while the host prepares the next.
       if len(running) > 1:
-        finish()
-
-    def finish():
-      members, values = running.popleft()
-      indices = [index for _, index, _ in members]
-      values = [
-        self._trim(row, image.shape[:2])
-        for row, (*_, image) in zip(
-          parallel.unshard(values), members, strict=False
-        )
-      ]
-      for scale, target in enumerate(rows):
-        places = [i for i, member in enumerate(members) if member[0] == scale]
-        if places:
-          target.put([indices[i] for i in places], [values[i] for i in places])
+        self._store(*running.popleft(), rows)
 
     bar = tqdm.tqdm(
       total=sum(len(target.done) for target in rows),
@@ -172,8 +153,8 @@ class Buckets:
     finally:
       bar.close()
       # What was started is kept, also where the stream is stopped.
-      while running:
-        finish()
+      for members, values in running:
+        self._store(members, values, rows)
 
   def _full_batch(self, shape: Shape) -> int:
     if self._batch_size:
@@ -187,10 +168,11 @@ class Buckets:
   def _start(
     self,
     shape: Shape,
-    images: Sequence[np.ndarray],
-    extras: dict[str, np.ndarray],
+    members: Sequence[Member],
+    extras: Mapping[str, np.ndarray],
   ) -> jax.Array:
     """Starts a batch; a bucket's last is padded to a power of two."""
+    _, indices, images = zip(*members, strict=True)
     devices = len(self._devices)
     needed = -(-len(images) // devices)
     full = self._full_batch(shape) // devices
@@ -200,7 +182,8 @@ class Buckets:
       # A slot without an image is black; its result is not used.
       "sizes": np.full((slots, 2), min(shape), np.int32),
     }
-    for name, extra in extras.items():
+    for name, rows in extras.items():
+      extra = rows[list(indices)]
       batch[name] = np.zeros((slots, *extra.shape[1:]), extra.dtype)
       batch[name][: len(extra)] = extra
     for slot, image in enumerate(images):
@@ -214,6 +197,20 @@ class Buckets:
     self.work.shapes.add((slots, *shape))
     with jax.default_matmul_precision(self._precision):
       return self._function(self._params, parallel.shard(batch, self._devices))
+
+  def _store(
+    self, members: Sequence[Member], values: jax.Array, rows: Sequence[Rows]
+  ) -> None:
+    """Waits for a batch's results and puts them where they belong."""
+    by_scale = collections.defaultdict(list)
+    # Slots without an image come last.
+    for (scale, index, image), row in zip(
+      members, parallel.unshard(values), strict=False
+    ):
+      by_scale[scale].append((index, self._trim(row, image.shape[:2])))
+    for scale, found in by_scale.items():
+      indices, results = zip(*found, strict=True)
+      rows[scale].put(list(indices), results)
 
 
 def pad_long_side(shape: Shape, granule: int) -> Shape:
