@@ -118,7 +118,7 @@ def test_few_programs():
 
 def test_without_a_batch_size_larger_images_come_fewer_at_once():
   device = jax.devices()[:1]
-  wanted = {(32, 32): 64, (256, 256): 8, (512, 512): 2, (1024, 1024): 1}
+  wanted = {(32, 32): 64, (128, 128): 8, (256, 256): 2, (512, 512): 1}
   for shape, number in wanted.items():
     image = np.zeros((*shape, 3), np.uint8)
     buckets = make_buckets(devices=device)
@@ -138,8 +138,8 @@ def test_eight_devices():
 
 
 def test_pixels_of_an_image_decide_how_many_come_at_once():
-  """A function that computes 2^17 pixels of whatever image: four."""
-  buckets = make_buckets(devices=jax.devices()[:1], pixels=lambda _: 2**17)
+  """A function that computes 2^15 pixels of whatever image: four."""
+  buckets = make_buckets(devices=jax.devices()[:1], pixels=lambda _: 2**15)
   images = make_images([(12, 12)] * 9)
   mapped(buckets, enumerate((i,) for i in images), 9)
   assert buckets.work.shapes == {(4, 12, 12), (1, 12, 12)}
@@ -238,6 +238,25 @@ def test_a_stopped_stream_goes_on_with_the_same_batches():
   buckets.map(interrupted(), stopped)
   assert buckets.work.images == 30 - done
   np.testing.assert_array_equal(stopped[0].values(), undisturbed[0].values())
+
+
+def test_the_next_batch_is_prepared_while_one_is_computed():
+  """Results come a batch late, and all of them where the stream fails."""
+  images = make_images([(12, 12)] * 5)
+  rows, counts = [Rows(6)], []
+
+  def stream():
+    for index, image in enumerate(images):
+      counts.append(int(rows[0].done.sum()))
+      yield index, [image]
+    raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    one_device(batch_size=2).map(stream(), rows)
+  assert counts == [0, 0, 0, 0, 2]
+  assert rows[0].done.tolist() == [True] * 4 + [False] * 2
+  found = rows[0].filled()[1]
+  np.testing.assert_allclose(found, [naive(i) for i in images[:4]], rtol=1e-5)
 
 
 @pytest.mark.parametrize("batch_size", [1, 12, -8])

@@ -18,6 +18,7 @@ from vggjax import images as rescaling
 from vggjax.errors import InputError
 from vggjax.evaluate import dense, multicrop
 from vggjax.evaluate.rows import Rows
+from vggjax.models import layers
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -144,26 +145,32 @@ def test_the_cases_above_can_be_told_apart():
 
 
 class OneClassACrop:
-  """A model that tells the crops apart by their two upper corners."""
+  """A model that tells the crops apart by their two upper corners.
 
+  What stands for its first block only pools.
+  """
+
+  network = "A"
   crop_size = 32
   num_outputs = 50
   param_dtype = np.float32
 
-  def apply(self, variables, x):
+  def apply(self, variables, x, after="", until=""):
+    if until:
+      return None, {"conv1_1": x, "pool1": layers.max_pool(x)}
     corner = x[:, 0, 0, 0].astype(int)
-    return 100 * jax.nn.one_hot(corner, 50)[:, None, None], None
+    return 100 * jax.nn.one_hot(corner - 1, 50)[:, None, None], None
 
 
 @pytest.mark.parametrize("mirror", [True, False])
 def test_fifty_crops_of_an_image_count_once_each(mirror):
   # 40 x 48: rows 0, 2, ... 8 and columns 0, 4, ... 16; their mirror images
   # begin with the columns 31, 35, ... 47.
-  image = np.full((40, 48, 3), 255, np.uint8)
+  image = np.zeros((40, 48, 3), np.uint8)
   for i in range(5):
     for j in range(5):
-      image[2 * i, 4 * j] = 5 * i + j
-      image[2 * i, 31 + 4 * j] = 25 + 5 * i + j
+      image[2 * i, 4 * j] = 1 + 5 * i + j
+      image[2 * i, 31 + 4 * j] = 26 + 5 * i + j
   [found] = vggjax.multicrop_posteriors(
     OneClassACrop(),
     {"none": np.zeros(1)},
@@ -233,15 +240,17 @@ def test_devices_and_batch_sizes_change_nothing(num_devices, batch_size):
   assert_equal_posteriors(
     rows.values(), naive_posteriors(indices, [45], grid=2)
   )
-  # 60 x 40, 40 x 60 and 21 x 23 become 68 x 45, 45 x 68 and 45 x 49.
+  # 60 x 40, 40 x 60 and 21 x 23 become 68 x 45, 45 x 68 and 45 x 49; their
+  # long sides are padded to multiples of 22.
   slots = {1: (1, 2, 3), 8: (8,)}[num_devices]
-  assert {s[1:] for s in buckets.work.shapes} == {(45, 45), (90, 90)}
+  canvases = {(45, 45), (88, 45), (45, 88), (45, 66)}
+  assert {s[1:] for s in buckets.work.shapes} == canvases
   assert {s[0] for s in buckets.work.shapes} <= set(slots)
   assert buckets.work.images == 7
 
 
 def test_large_grids_come_fewer_at_once():
-  """2^19 pixels at once: 20 images of 25 crops, so 16; 512 of one crop."""
+  """2^17 pixels at once: 5 images of 25 crops, so 4; 128 of one crop."""
 
   def batch(number, grid):
     image = np.zeros((32, 32, 3), np.uint8)
@@ -255,7 +264,7 @@ def test_large_grids_come_fewer_at_once():
     buckets.map(((i, [image]) for i in range(number)), [Rows(number)])
     return buckets.work.shapes
 
-  assert batch(17, 5) == {(16, 32, 32), (1, 32, 32)}
+  assert batch(5, 5) == {(4, 32, 32), (1, 32, 32)}
   assert batch(65, 1) == {(64, 32, 32), (1, 32, 32)}
 
 
@@ -271,6 +280,19 @@ def test_large_grids_come_fewer_at_once():
 )
 def test_square_canvas(shape, canvas):
   assert multicrop.square_canvas(shape) == canvas
+
+
+@pytest.mark.parametrize(
+  ("shape", "canvas"),
+  [
+    ((256, 256), (256, 256)),
+    ((256, 341), (256, 384)),
+    ((385, 256), (512, 256)),
+    ((45, 46), (45, 66)),
+  ],
+)
+def test_halves_canvas(shape, canvas):
+  assert multicrop.halves_canvas(shape) == canvas
 
 
 def test_paths_and_the_mirror_image(tmp_path):

@@ -19,6 +19,7 @@ from torch_nets import (
 )
 
 import vggjax
+from vggjax import geometry
 from vggjax.models import parameters, vgg
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -167,3 +168,24 @@ def test_bfloat16_keeps_float32_parameters_and_approximates():
   assert_close(scores, to_nhwc(wanted), 0.1, "scores")
   with pytest.raises(AssertionError, match="of the largest value"):
     assert_close(scores, to_nhwc(wanted), 1e-4, "scores")  # Not float32.
+
+
+@pytest.mark.parametrize("pool", ["ceil", "floor"])
+def test_after_and_until_a_layer(pool):
+  """Two parts give what the whole gives, in a padded batch."""
+  model = vggjax.create_model("B", **SMALL, pool=pool)
+  variables = {"params": small_params("B")}
+  x, sizes = random_images(2, 45, 66), np.array([[45, 50], [40, 66]])
+  scores, wanted = model.apply(variables, x, sizes)
+  none, first = model.apply(variables, x, sizes, until="pool1")
+  assert none is None
+  assert list(first) == ["conv1_1", "conv1_2", "pool1"]
+  pooled = geometry.pooled_size(sizes, pool, num_pools=1)
+  found, rest = model.apply(variables, first["pool1"], pooled, after="pool1")
+  assert list(rest) == [name for name in wanted if name not in first]
+  np.testing.assert_allclose(found, scores, atol=1e-5)
+  _, middle = model.apply(
+    variables, first["conv1_1"], sizes, after="conv1_1", until="conv2_1"
+  )
+  assert list(middle) == ["conv1_2", "pool1", "conv2_1"]
+  assert_close(middle["conv2_1"], wanted["conv2_1"], 1e-6)

@@ -18,10 +18,14 @@ from vggjax.errors import InputError
 from vggjax.evaluate.rows import Rows
 
 Shape = tuple[int, int]
+# The scale's number, the index and the image of a slot.
+Member = tuple[int, int, np.ndarray]
 
 # Without a batch size: as many images as hold about this many pixels per
-# device, a power of two. Larger batches gain nothing on a CPU.
+# device, a power of two. Larger batches outgrow a CPU's caches; a photo at
+# Q = 256 is one, so that no slot is wasted.
 PIXELS_PER_BATCH = 2**19
+PIXELS_PER_CPU_BATCH = 2**17
 MAX_BATCH = 64
 
 
@@ -117,19 +121,14 @@ class Buckets:
     pending = collections.defaultdict(list)
     # As of now, so that an image that comes twice is found out.
     done = [set(np.flatnonzero(target.done)) for target in rows]
+    running = collections.deque()
 
-    def finish(shape):
+    def start(shape):
       members = pending.pop(shape)
-      indices = [index for _, index, _ in members]
-      values = self._run(
-        shape,
-        [image for *_, image in members],
-        {name: extra[indices] for name, extra in (extras or {}).items()},
-      )
-      for scale, target in enumerate(rows):
-        places = [i for i, member in enumerate(members) if member[0] == scale]
-        if places:
-          target.put([indices[i] for i in places], [values[i] for i in places])
+      running.append((members, self._start(shape, members, extras or {})))
+      # The devices compute the last batch while the host prepares the next.
+      if len(running) > 1:
+        self._store(*running.popleft(), rows)
 
     bar = tqdm.tqdm(
       total=sum(len(target.done) for target in rows),
@@ -137,7 +136,7 @@ class Buckets:
       disable=not progress,
       unit="image",
     )
-    with bar:
+    try:
       for index, versions in stream:
         for scale, (image, ready) in enumerate(
           zip(versions, done, strict=True)
@@ -147,25 +146,33 @@ class Buckets:
           shape = self._padded_shape(image.shape[:2])
           pending[shape].append((scale, index, image))
           if len(pending[shape]) == self._full_batch(shape):
-            finish(shape)
+            start(shape)
           bar.update()
       for shape in sorted(pending):
-        finish(shape)
+        start(shape)
+    finally:
+      bar.close()
+      # What was started is kept, also where the stream is stopped.
+      for members, values in running:
+        self._store(members, values, rows)
 
   def _full_batch(self, shape: Shape) -> int:
     if self._batch_size:
       return self._batch_size
-    fitting = max(1, PIXELS_PER_BATCH // self._pixels(shape))
+    is_cpu = self._devices[0].platform == "cpu"
+    budget = PIXELS_PER_CPU_BATCH if is_cpu else PIXELS_PER_BATCH
+    fitting = max(1, budget // self._pixels(shape))
     power_of_two = 1 << (fitting.bit_length() - 1)
     return len(self._devices) * min(MAX_BATCH, power_of_two)
 
-  def _run(
+  def _start(
     self,
     shape: Shape,
-    images: Sequence[np.ndarray],
-    extras: dict[str, np.ndarray],
-  ) -> list[np.ndarray]:
-    """Computes a batch; a bucket's last is padded to a power of two."""
+    members: Sequence[Member],
+    extras: Mapping[str, np.ndarray],
+  ) -> jax.Array:
+    """Starts a batch; a bucket's last is padded to a power of two."""
+    _, indices, images = zip(*members, strict=True)
     devices = len(self._devices)
     needed = -(-len(images) // devices)
     full = self._full_batch(shape) // devices
@@ -175,7 +182,8 @@ class Buckets:
       # A slot without an image is black; its result is not used.
       "sizes": np.full((slots, 2), min(shape), np.int32),
     }
-    for name, extra in extras.items():
+    for name, rows in extras.items():
+      extra = rows[list(indices)]
       batch[name] = np.zeros((slots, *extra.shape[1:]), extra.dtype)
       batch[name][: len(extra)] = extra
     for slot, image in enumerate(images):
@@ -188,13 +196,21 @@ class Buckets:
     self.work.slot_pixels += slots * shape[0] * shape[1]
     self.work.shapes.add((slots, *shape))
     with jax.default_matmul_precision(self._precision):
-      values = self._function(
-        self._params, parallel.shard(batch, self._devices)
-      )
-    return [
-      self._trim(row, image.shape[:2])
-      for row, image in zip(parallel.unshard(values), images, strict=False)
-    ]
+      return self._function(self._params, parallel.shard(batch, self._devices))
+
+  def _store(
+    self, members: Sequence[Member], values: jax.Array, rows: Sequence[Rows]
+  ) -> None:
+    """Waits for a batch's results and puts them where they belong."""
+    by_scale = collections.defaultdict(list)
+    # Slots without an image come last.
+    for (scale, index, image), row in zip(
+      members, parallel.unshard(values), strict=False
+    ):
+      by_scale[scale].append((index, self._trim(row, image.shape[:2])))
+    for scale, found in by_scale.items():
+      indices, results = zip(*found, strict=True)
+      rows[scale].put(list(indices), results)
 
 
 def pad_long_side(shape: Shape, granule: int) -> Shape:

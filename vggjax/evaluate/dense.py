@@ -221,7 +221,9 @@ def _of_whole_images(
 
 def pad_whole_images(model: VGG) -> Callable:
   """The padded shapes of whole images, see `Buckets`."""
-  return functools.partial(pad_long_side, granule=model.crop_size // 4)
+  # Of the usual 4:3 and 3:2 at Q = 256, 32 pixels waste 3 % and 0.
+  granule = min(32, model.crop_size // 4)
+  return functools.partial(pad_long_side, granule=granule)
 
 
 def check_has_scores(model: VGG) -> None:

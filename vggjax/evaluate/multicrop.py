@@ -11,12 +11,14 @@ import numpy as np
 
 from vggjax import geometry
 from vggjax.errors import InputError
-from vggjax.evaluate.buckets import Buckets
+from vggjax.evaluate.buckets import Buckets, pad_long_side
 from vggjax.evaluate.dense import (
   check_has_scores,
   check_mean,
   mean_over_scales,
+  mirrored,
 )
+from vggjax.evaluate.first_block import pool1_of_crops, windows
 from vggjax.models.vgg import VGG
 
 GRID = 5
@@ -99,9 +101,8 @@ def multicrop_buckets(
   def pixels(_):
     return num_crops * model.crop_size**2
 
-  return Buckets(
-    compute, params, padded_shape=square_canvas, pixels=pixels, **options
-  )
+  canvas = square_canvas if grid == 1 else halves_canvas
+  return Buckets(compute, params, padded_shape=canvas, pixels=pixels, **options)
 
 
 # Cached, so that networks alike share compiled programs.
@@ -123,6 +124,14 @@ def square_canvas(shape: tuple[int, int]) -> tuple[int, int]:
   while side < max(shape):
     side *= 2
   return side, side
+
+
+def halves_canvas(shape: tuple[int, int]) -> tuple[int, int]:
+  """The long side padded to a multiple of Q / 2: few programs, all the same.
+
+  Padding costs no more here than the first block.
+  """
+  return pad_long_side(shape, granule=min(shape) // 2)
 
 
 def batch_posteriors(
@@ -148,15 +157,52 @@ def batch_posteriors(
   Returns:
     float32 [n, K].
   """
-  crops = cut_crops(batch["image"], batch["sizes"], model.crop_size, grid)
-  x = crops.reshape(-1, *crops.shape[2:]).astype(model.param_dtype) - mean
-  versions = [x, x[:, :, ::-1]] if mirror else [x]
-  total = 0
-  for version in versions:
-    scores, _ = model.apply({"params": params}, version)
-    total += jax.nn.softmax(scores[:, 0, 0])
-  posteriors = (total / len(versions)).reshape(*crops.shape[:2], -1)
-  return posteriors.mean(axis=1).astype(jnp.float32)
+  image, sizes = batch["image"], batch["sizes"]
+  tops, lefts = crop_places(sizes, model.crop_size, grid)
+  if mirror:
+    image = jnp.concatenate([image, mirrored(image, sizes)])
+    tops = jnp.concatenate([tops, tops])
+    lefts = jnp.concatenate([lefts, sizes[:, 1:] - model.crop_size - lefts])
+  x = image.astype(model.param_dtype) - mean
+  # A single crop shares nothing.
+  pool1 = pool1_of_crops(model, params, x) if grid > 1 else None
+
+  def row_posteriors(tops):
+    crops = windows(x, tops, lefts, model.crop_size)
+    if pool1:
+      start, after = pool1(crops, tops, lefts), "pool1"
+    else:
+      start, after = crops[:, 0], ""
+    scores, _ = model.apply({"params": params}, start, after=after)
+    found = jax.nn.softmax(scores[:, 0, 0])
+    return found.reshape(*crops.shape[:2], -1).mean(axis=1)
+
+  # A row of the grid at a time: on CPUs more crops at once take longer each.
+  posteriors = jax.lax.map(row_posteriors, tops.T).mean(axis=0)
+  if mirror:
+    posteriors = posteriors.reshape(2, -1, posteriors.shape[1]).mean(axis=0)
+  return posteriors.astype(jnp.float32)
+
+
+def crop_places(
+  sizes: jax.Array, crop_size: int, grid: int
+) -> tuple[jax.Array, jax.Array]:
+  """The tops and lefts of a regular grid of crops (Sect. 3.2).
+
+  Args:
+    sizes: int32 [n, 2], height and width, at least crop_size.
+    crop_size: pixels.
+    grid: crops along each side.
+
+  Returns:
+    int32 [n, grid] twice.
+  """
+  steps = jnp.arange(grid)
+  tops, lefts = (
+    geometry.grid_offset(steps, grid, sizes[:, axis, None], crop_size)
+    for axis in range(2)
+  )
+  return tops, lefts
 
 
 def cut_crops(
@@ -173,17 +219,6 @@ def cut_crops(
   Returns:
     [n, grid * grid, crop_size, crop_size, 3].
   """
-
-  def crop(one, top, left):
-    return jax.lax.dynamic_slice(one, (top, left, 0), (crop_size, crop_size, 3))
-
-  def crops(one, size):
-    steps = jnp.arange(grid)
-    tops, lefts = (
-      geometry.grid_offset(steps, grid, size[axis], crop_size)
-      for axis in range(2)
-    )
-    top, left = jnp.meshgrid(tops, lefts, indexing="ij")
-    return jax.vmap(crop, (None, 0, 0))(one, top.ravel(), left.ravel())
-
-  return jax.vmap(crops)(image, sizes)
+  tops, lefts = crop_places(sizes, crop_size, grid)
+  rows = [windows(image, top, lefts, crop_size) for top in tops.T]
+  return jnp.concatenate(rows, axis=1)

@@ -86,6 +86,15 @@ def block_layers(network: str) -> tuple[Layer, ...]:
   return tuple(result)
 
 
+def layers_between(network: str, after: str, until: str) -> tuple[Layer, ...]:
+  """The layers before fc6 behind `after`, up to `until`; "": no limit."""
+  found = block_layers(network)
+  names = [layer.name for layer in found]
+  begin = names.index(after) + 1 if after else 0
+  end = names.index(until) + 1 if until else len(names)
+  return found[begin:end]
+
+
 class VGG(nn.Module):
   """A network of Table 1; `create.create_model` checks the attributes.
 
@@ -124,6 +133,8 @@ class VGG(nn.Module):
     *,
     train: bool = False,
     positions: jax.Array | None = None,
+    after: str = "",
+    until: str = "",
   ) -> tuple[jax.Array | None, dict[str, jax.Array]]:
     """Computes the class score map and every layer (Sect. 2.1, 3.2).
 
@@ -136,19 +147,23 @@ class VGG(nn.Module):
       train: whether dropout is on; needs rngs={"dropout": key}.
       positions: int32 [N], each example's position in the global batch, for
         dropout; None: 0, 1, ..., N - 1.
+      after: a layer before fc6, whose output x is: only what follows it is
+        computed, and `sizes` are those of x. "": x are images.
+      until: the last layer computed, one before fc6; "": all are.
 
     Returns:
       The scores before the soft-max, float32 (float64 where dtype is)
       [N, h, w, num_outputs], zero outside the valid positions, None without FC
-      layers; and the layers by name, "conv1_1" ... "pool5", "fc6", "fc7":
-      after the ReLU, before dropout, of the compute dtype.
+      layers or with `until`; and the layers by name, "conv1_1" ... "pool5",
+      "fc6", "fc7": after the ReLU, before dropout, of the compute dtype.
     """
-    check_input(x, self.crop_size if self.num_outputs else 32, self.pool)
+    if not after and not until:
+      check_input(x, self.crop_size if self.num_outputs else 32, self.pool)
     if train and positions is None:
       positions = jnp.arange(x.shape[0])
     outputs = {}
     x = layers.zero_outside(x.astype(self.dtype), sizes)
-    for layer in block_layers(self.network):
+    for layer in layers_between(self.network, after, until):
       before, sizes_before = x, sizes
       if layer.kind == "conv":
         x = nn.relu(self._conv(layer)(x))
@@ -160,7 +175,7 @@ class VGG(nn.Module):
           sizes = geometry.pooled_size(sizes, self.pool, num_pools=1)
       x = outputs[layer.name] = layers.zero_outside(x, sizes)
 
-    if not self.num_outputs:
+    if until or not self.num_outputs:
       return None, outputs
     classify = self._fc_layers(train, positions)
     if self.pool5_offsets == 1 or train:
