@@ -47,6 +47,14 @@ def cores():
   return os.cpu_count()
 
 
+def positive(text):
+  """The type of an option."""
+  number = int(text)
+  if number < 1:
+    raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
+  return number
+
+
 def parser(description):
   """The options that both benchmarks have."""
   found = argparse.ArgumentParser(description=description)
@@ -54,11 +62,14 @@ def parser(description):
     "--images", type=Path, default=IMAGES, help="a folder of ImageNet images"
   )
   found.add_argument("--split", default="validation")
-  found.add_argument("--count", type=int, help="use this many of its images")
+  found.add_argument("--count", type=positive, help="of its images")
   found.add_argument(
-    "--batches", type=int, default=20, help="batches that are timed a round"
+    "--batches",
+    type=positive,
+    default=20,
+    help="batches that are timed a round",
   )
-  found.add_argument("--repeats", type=int, default=7, help="rounds")
+  found.add_argument("--repeats", type=positive, default=7, help="rounds")
   return found
 
 
