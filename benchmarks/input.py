@@ -24,7 +24,7 @@ SCALES = [256, 384, 512, 640]
 TOLERANCE = 2
 
 
-def race(source, train_scale, options, *, batch_size=BATCH, epochs=8):
+def race(source, train_scale, batches, repeats, batch_size=BATCH, epochs=8):
   """Compares, then times: our and their images a second."""
   windows = _input.draw_windows(source, train_scale, epochs)
   batch_size = min(batch_size, source.num_examples)
@@ -34,8 +34,8 @@ def race(source, train_scale, options, *, batch_size=BATCH, epochs=8):
     rates = _input.race(
       {"ours": our_batches, "theirs": theirs},
       batch_size,
-      options.batches,
-      options.repeats,
+      batches,
+      repeats,
     )
   return rates["ours"], rates["theirs"]
 
@@ -105,6 +105,8 @@ def main():
     "--scales", type=int, nargs="*", default=SCALES, help="S of the table"
   )
   options = parser.parse_args()
+  if min(options.scales, default=_input.CROP) < _input.CROP:
+    parser.error(f"--scales: S must be at least {_input.CROP}")
   source = _input.open_images(options.images, options.split, options.count)
   cores = _input.cores()
 
@@ -114,14 +116,17 @@ def main():
     f"decoding alone, {cores} cores: {whole:.0f} whole images/s, of each the "
     f"window {part:.0f}"
   )
-  ours, theirs = race(source, _input.TRAIN_SCALE, options)
+  ours, theirs = race(
+    source, _input.TRAIN_SCALE, options.batches, options.repeats
+  )
   print(
     f"S in [256, 512], {cores} cores: ours {ours:.0f} images/s, DataLoader "
     f"{theirs:.0f}; ours a core {ours / cores:.0f}, {ours / part:.0%} of what "
     "decoding the windows allows"
   )
+  few = min(options.repeats, 3)
   for scale in options.scales:
-    some, other = race(source, (scale, scale), options, epochs=1)
+    some, other = race(source, (scale, scale), options.batches, few, epochs=1)
     print(
       f"S = {scale}: ours {some:.0f} images/s, DataLoader {other:.0f}, "
       f"ratio {some / other:.2f}"
@@ -129,7 +134,8 @@ def main():
   with tempfile.TemporaryDirectory() as folder:
     write_large(source, Path(folder), options.megapixels)
     large = _input.open_images(Path(folder), "validation")
-    some, other = race(large, _input.TRAIN_SCALE, options, batch_size=2)
+    batches = min(options.batches, 4)
+    some, other = race(large, _input.TRAIN_SCALE, batches, few, 2, epochs=2)
   print(
     f"{options.megapixels:g} megapixels: ours {some:.1f} images/s, DataLoader "
     f"{other:.1f}, ratio {some / other:.2f}"
