@@ -20,8 +20,9 @@ IMAGES = Path(__file__).parents[1] / "../shared/data/ilsvrc2012_val128"
 CROP = 224
 TRAIN_SCALE = (256, 512)
 SEED = 0
-# More batches than any side prepares while the other one runs.
+# More batches than any side holds ready, and seconds to make them.
 WARM = 8
+SETTLE = 1.0
 
 
 class Window(NamedTuple):
@@ -182,6 +183,7 @@ def race(sides, batch_size, batches, repeats):
   rates = {name: [] for name in sides}
   for _ in range(repeats):
     for name, iterator in sides.items():
+      time.sleep(SETTLE)
       for _ in range(WARM):
         next(iterator)
       begin = time.perf_counter()
