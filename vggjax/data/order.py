@@ -8,6 +8,7 @@ import tensorflow as tf
 from vggjax.data.preprocess import ColorShift
 from vggjax.data.reading import parallel_map
 from vggjax.data.records import Source
+from vggjax.data.tracing import traced
 
 
 def steps_per_epoch(num_examples: int, batch_size: int) -> int:
@@ -66,6 +67,7 @@ def indexed_records(
   """(epoch, record) of a source with random access."""
   step_indices = StepIndices(plan)
 
+  @traced
   def expand(step):
     indices = tf.numpy_function(step_indices, [step], tf.int64)
     indices = tf.ensure_shape(indices, [plan.share])
@@ -89,17 +91,23 @@ def streamed_records(plan: Plan, epoch: int, skip: int) -> tf.data.Dataset:
   records = records.take(plan.steps_per_epoch * plan.batch_size)
   positions = records.skip(skip * plan.batch_size).enumerate()
   mine = positions.filter(
-    lambda position, _: (
-      position % plan.batch_size // plan.share == plan.process_index
+    traced(
+      lambda position, _: (
+        position % plan.batch_size // plan.share == plan.process_index
+      )
     )
   )
-  return mine.map(lambda _, record: (tf.constant(epoch, tf.int64), record))
+  return mine.map(
+    traced(lambda _, record: (tf.constant(epoch, tf.int64), record))
+  )
 
 
 def share_records(plan: Plan, step: int) -> tf.data.Dataset:
   """The records of this process in one step, to find the unreadable one."""
   if plan.source.random_access:
     indices = StepIndices(plan)(step)
-    return tf.data.Dataset.from_tensor_slices(indices).map(plan.source.read)
+    return tf.data.Dataset.from_tensor_slices(indices).map(
+      traced(plan.source.read)
+    )
   records = streamed_records(plan, *divmod(step, plan.steps_per_epoch))
-  return records.map(lambda _, record: record).take(plan.share)
+  return records.map(traced(lambda _, record: record)).take(plan.share)

@@ -9,16 +9,24 @@ import tensorflow as tf
 
 from vggjax.data import preprocess
 from vggjax.data.records import Record, Source
+from vggjax.data.tracing import traced
 from vggjax.errors import InputError
 
 
 def parallel_map(
-  records: tf.data.Dataset, function: Callable
+  records: tf.data.Dataset, function: Callable, *, per_core: int = 1
 ) -> tf.data.Dataset:
-  """Map on every core, in order; at most that many results are held."""
+  """Map on every core, in order.
+
+  Args:
+    records: what is mapped.
+    function: of TensorFlow; traced as it stands.
+    per_core: results held at most, a core; with more of them a slow one holds
+      up fewer of those behind it.
+  """
   return records.map(
-    function,
-    num_parallel_calls=max(2, _num_cores()),
+    traced(function),
+    num_parallel_calls=max(2, per_core * _num_cores()),
     deterministic=True,
   )
 
@@ -40,7 +48,7 @@ def select(source: Source, wanted: np.ndarray) -> tf.data.Dataset:
     indices = tf.data.Dataset.from_tensor_slices(np.flatnonzero(wanted))
     return parallel_map(indices, source.read)
   table = tf.constant(wanted)
-  return source.stream().filter(lambda record: table[record["index"]])
+  return source.stream().filter(traced(lambda record: table[record["index"]]))
 
 
 def each(
@@ -53,7 +61,7 @@ def each(
   """
   done = 0
   try:
-    for value in source.stream().map(function).as_numpy_iterator():
+    for value in source.stream().map(traced(function)).as_numpy_iterator():
       yield value
       done += 1
   except tf.errors.OpError as error:

@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
+from vggjax.data.tracing import traced
 from vggjax.errors import InputError
 
 # A record is a dict of tensors:
@@ -163,7 +164,7 @@ class RandomAccessSource(Source):
 
   def stream(self) -> tf.data.Dataset:
     return tf.data.Dataset.range(self.num_examples).map(
-      self.read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+      traced(self.read), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
 
 

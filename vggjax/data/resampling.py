@@ -74,14 +74,35 @@ def resample(
   # In float64 until the large numbers have canceled.
   translation = tf.cast(start, tf.float64) * scale
   translation -= tf.cast(offset, tf.float64)
-  return tf.raw_ops.ScaleAndTranslate(
-    images=part[None],
-    size=tf.cast(size, tf.int32),
-    scale=tf.cast(scale, tf.float32),
-    translation=tf.cast(translation, tf.float32),
+  scale = tf.cast(scale, tf.float32)
+  translation = tf.cast(translation, tf.float32)
+  height, width = size[0], size[1]
+  # [h, w * 3], [w * 3, height], [width, 3 * height], [height, width, 3].
+  image = tf.reshape(part, [tf.shape(part)[0], -1])
+  image = tf.transpose(_resample_rows(image, height, scale[0], translation[0]))
+  image = tf.reshape(image, [-1, 3 * height])
+  image = _resample_rows(image, width, scale[1], translation[1])
+  image = tf.transpose(tf.reshape(image, [-1, height]))
+  return tf.reshape(image, tf.concat([size, [3]], 0))
+
+
+def _resample_rows(
+  image: tf.Tensor, number: tf.Tensor, scale: tf.Tensor, translation: tf.Tensor
+) -> tf.Tensor:
+  """Rows as combinations of rows: [h, n] -> float32 [number, n].
+
+  TensorFlow combines whole rows 20 times faster than it does pixels within a
+  row; so a row is here the channels of one pixel.
+  """
+  resampled = tf.raw_ops.ScaleAndTranslate(
+    images=image[None, :, None],
+    size=tf.stack([tf.cast(number, tf.int32), 1]),
+    scale=tf.stack([scale, 1.0]),
+    translation=tf.stack([translation, 0.0]),
     kernel_type="triangle",
     antialias=True,
-  )[0]
+  )
+  return resampled[0, :, 0]
 
 
 def rescale(image: tf.Tensor, smallest_side: tf.Tensor) -> tf.Tensor:

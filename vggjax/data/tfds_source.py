@@ -25,6 +25,7 @@ from vggjax.data.tfds_boxes import (
 )
 from vggjax.data.tfds_builder import prepared_builder, resolve_split
 from vggjax.data.tfds_labels import image_targets, label_features
+from vggjax.data.tracing import traced
 
 # Features that name the image; the first one found is the id.
 _ID_FEATURES = ("file_name", "filename", "image/filename")
@@ -141,7 +142,9 @@ class _TfdsSource(Source):
   def _labels_and_ids(self) -> tuple[np.ndarray, tuple[str, ...]]:
     """Of all examples, by one pass that decodes nothing."""
     labels, ids = [], []
-    records = self.stream().map(lambda record: (record["label"], record["id"]))
+    records = self.stream().map(
+      traced(lambda record: (record["label"], record["id"]))
+    )
     for some_labels, some_ids in records.batch(1024).as_numpy_iterator():
       labels.append(some_labels)
       ids.extend(name.decode() for name in some_ids)
@@ -243,6 +246,7 @@ class TfdsStream(_TfdsSource, StreamSource):
       ),
     )
 
+    @traced
     def to_record(example):
       name = example[self.id_feature or "tfds_id"]
       record = self._record(_flat(example), name)
@@ -251,15 +255,17 @@ class TfdsStream(_TfdsSource, StreamSource):
 
     records = examples.map(to_record)
     if self.without_boxes:
-      records = records.filter(lambda record: tf.shape(record["boxes"])[0] > 0)
+      records = records.filter(
+        traced(lambda record: tf.shape(record["boxes"])[0] > 0)
+      )
     if self.skipped:
       skipped = tf.constant(self.skipped)
       records = records.filter(
-        lambda record: tf.reduce_all(record["id"] != skipped)
+        traced(lambda record: tf.reduce_all(record["id"] != skipped))
       )
     # In index order the position is the index.
     return records.enumerate().map(
-      lambda position, record: {**record, "index": position}
+      traced(lambda position, record: {**record, "index": position})
     )
 
   def only_with_boxes(self, positions: Sequence[int]) -> "TfdsStream":

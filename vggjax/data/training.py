@@ -31,6 +31,7 @@ from vggjax.geometry import MAX_ASPECT
 Batch = dict[str, np.ndarray]
 
 _PREFETCH_BATCHES = 2
+_CROPS_PER_CORE = 4
 
 
 def train_batches(
@@ -209,7 +210,6 @@ def _crop(plan: Plan, records: tf.data.Dataset) -> Iterator[Batch]:
       )
     return found
 
-  batches = parallel_map(records, example).batch(
-    plan.share, drop_remainder=True
-  )
+  examples = parallel_map(records, example, per_core=_CROPS_PER_CORE)
+  batches = examples.batch(plan.share, drop_remainder=True)
   return batches.prefetch(_PREFETCH_BATCHES).as_numpy_iterator()

@@ -8,6 +8,7 @@ import tensorflow as tf
 from vggjax.data import preprocess
 from vggjax.data.cache import cache_path, read_json, write_json
 from vggjax.data.records import Record, Source
+from vggjax.data.tracing import traced
 
 
 def leave_out_unreadable(
@@ -34,7 +35,7 @@ def find_unreadable(source: Source) -> list[int]:
     return record["index"], tf.reduce_sum(tf.cast(image, tf.int64))
 
   images = source.stream().map(
-    decoded, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False
+    traced(decoded), num_parallel_calls=tf.data.AUTOTUNE, deterministic=False
   )
   readable = np.zeros(source.num_examples, bool)
   for indices, _ in images.ignore_errors().batch(256).as_numpy_iterator():
