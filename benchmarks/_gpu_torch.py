@@ -94,8 +94,7 @@ class Net(torch.nn.Module):
   ) -> torch.Tensor:
     """The mean loss of a training batch as `train_step` gets it."""
     x = image.float() + (shift - self.mean)[:, None, None]
-    with self.precision():
-      scores = self.scores(x.permute(0, 3, 1, 2))
+    scores = self.scores(x.permute(0, 3, 1, 2))
     return functional.cross_entropy(scores.float().mean((1, 2)), label)
 
 
@@ -143,7 +142,8 @@ class TrainStep:
     """Does so many steps, to their end; the last one's loss."""
     for _ in range(steps):
       self._optimizer.zero_grad(set_to_none=True)
-      loss = self._loss_of(**self._batch)
+      with self.net.precision():
+        loss = self._loss_of(**self._batch)
       loss.backward()
       self._optimizer.step()
     return float(loss.detach())

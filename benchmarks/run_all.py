@@ -45,7 +45,7 @@ FIND_GPUS = (
 FENCE = "````"
 # A section of the file, as `section` writes it.
 SECTION = re.compile(
-  r"^## (\S+)\n\n(.*)\n\n(.*); ended with (-?\d+)\n\n"
+  r"^## (\S+)\n\n([^\n]*)\n\n([^\n]*); ended with (-?\d+)\n\n"
   f"{FENCE}text\n(.*?){FENCE}$",
   re.MULTILINE | re.DOTALL,
 )

@@ -47,13 +47,14 @@ def fit(points: Sequence[tuple[float, float]]) -> Line:
   With one point, or where it would be negative, the overhead is 0.
   """
   macs, seconds = np.array(points, float).T
-  weights = 1 / seconds
+  rates = macs / seconds
   if len(set(macs)) > 1:
-    columns = np.stack([np.ones_like(macs), macs], axis=1) * weights[:, None]
-    overhead, per_mac = np.linalg.lstsq(columns, np.ones_like(macs))[0]
-    if overhead >= 0 and per_mac > 0:
-      return Line(float(per_mac), float(overhead))
-  return Line(float(1 / np.mean(macs * weights)))
+    # In units in which both unknowns are of about the same size.
+    columns = np.stack([1 / seconds, rates / macs.max()], axis=1)
+    overhead, largest = np.linalg.lstsq(columns, np.ones_like(macs))[0]
+    if overhead >= 0 and largest > 0:
+      return Line(float(largest / macs.max()), float(overhead))
+  return Line(float(rates.sum() / np.square(rates).sum()))
 
 
 @dataclasses.dataclass(frozen=True)
