@@ -40,7 +40,7 @@ def race(source, train_scale, batches, repeats, batch_size=BATCH, epochs=8):
   return rates["ours"], rates["theirs"]
 
 
-def decoding_rates(windows, options):
+def decoding_rates(windows, batches, repeats):
   """Images a second that all cores decode: whole, and of each its window.
 
   Nothing is read from disk, rescaled or copied.
@@ -73,7 +73,7 @@ def decoding_rates(windows, options):
       per_core=4,
     )
     sides = {"": shapes.batch(number).as_numpy_iterator()}
-    rates.append(_input.race(sides, number, options.batches, 3)[""])
+    rates.append(_input.race(sides, number, batches, repeats)[""])
   return rates
 
 
@@ -110,8 +110,9 @@ def main():
   source = _input.open_images(options.images, options.split, options.count)
   cores = _input.cores()
 
+  few = min(options.repeats, 3)  # Of all but the main case.
   windows = _input.draw_windows(source, _input.TRAIN_SCALE, 1)
-  whole, part = decoding_rates(windows, options)
+  whole, part = decoding_rates(windows, options.batches, few)
   print(
     f"decoding alone, {cores} cores: {whole:.0f} whole images/s, of each the "
     f"window {part:.0f}"
@@ -124,7 +125,6 @@ def main():
     f"{theirs:.0f}; ours a core {ours / cores:.0f}, {ours / part:.0%} of what "
     "decoding the windows allows"
   )
-  few = min(options.repeats, 3)
   for scale in options.scales:
     some, other = race(source, (scale, scale), options.batches, few, epochs=1)
     print(

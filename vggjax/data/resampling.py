@@ -91,8 +91,8 @@ def _resample_rows(
 ) -> tf.Tensor:
   """Rows as combinations of rows: [h, n] -> float32 [number, n].
 
-  TensorFlow combines whole rows 20 times faster than it does pixels within a
-  row; so a row is here the channels of one pixel.
+  TensorFlow combines whole rows more than ten times faster than it does pixels
+  within a row; so a row is here the channels of one pixel.
   """
   resampled = tf.raw_ops.ScaleAndTranslate(
     images=image[None, :, None],
