@@ -5,8 +5,8 @@
 
 Net D in float32, from decoded images to posteriors, mirror images included;
 compilation is not timed. PyTorch takes an image and its mirror image at once,
-unpadded. The last line is its time over ours, the
-median of the rounds; --full times all images.
+unpadded. The last line is its time over ours, the median of the rounds; --full
+times all images.
 """
 
 from benchmarks import _dense, _peers
