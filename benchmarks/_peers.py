@@ -30,7 +30,7 @@ def arguments(description: str, *, scales: Sequence[int], count: int):
   parser.add_argument("--scales", type=int, nargs="+", default=list(scales))
   parser.add_argument("--count", type=int, default=count)
   parser.add_argument("--full", action="store_true", help="all images")
-  parser.add_argument("--rounds", type=int, default=3)
+  parser.add_argument("--rounds", type=int, default=7)
   parser.add_argument("--width", type=float, default=1.0)
   return parser.parse_args()
 
@@ -114,7 +114,7 @@ def compare(
   *,
   rounds: int,
 ) -> None:
-  """Runs both by turns and prints their medians and the ratio.
+  """Runs both by turns; prints their medians and the median ratio.
 
   Args:
     model: a network.
@@ -133,8 +133,8 @@ def compare(
   # Made only now, so that the peak above is ours.
   net = torch_net(model, params)
   found = np.asarray(theirs(net))
-  # Equal classes for all images would hide much.
-  assert np.ptp(wanted, axis=0).max() > 1e-3 * wanted.max()
+  # Classes that are all alike would hide much.
+  assert (np.ptp(wanted, axis=1) > 0.1 * wanted.max()).all()
   error = np.abs(found - wanted).max() / wanted.max()
   print(f"largest difference {error:.1e} of the largest posterior")
   assert error < 1e-3
@@ -147,8 +147,9 @@ def compare(
   for name, values in seconds.items():
     listed = ", ".join(f"{value:.3f}" for value in values)
     print(f"{name}: {statistics.median(values):.3f} s an image ({listed})")
-  medians = {name: statistics.median(v) for name, v in seconds.items()}
-  print(f"ratio {medians['torch'] / medians['ours']:.2f}")
+  # Of turns that follow one another: a machine's speed changes in minutes.
+  ratios = np.divide(seconds["torch"], seconds["ours"])
+  print(f"ratio {np.median(ratios):.2f}")
 
 
 def peak_memory() -> int:

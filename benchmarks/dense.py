@@ -1,14 +1,15 @@
 """Dense evaluation at Q = 256 against PyTorch (Sect. 3.2).
 
-  python -m benchmarks.dense [--images=FOLDER] [--scales 256] [--count 16]
-      [--full] [--rounds 3] [--width 1]
+  python -m benchmarks.dense [--images=FOLDER] [--scales 256] [--count 6]
+      [--full] [--rounds 7] [--width 1]
 
 Net D in float32, from decoded images to posteriors, mirror images included;
 compilation is not timed. PyTorch takes an image and its mirror image at once,
-unpadded. The last line is its time over ours; --full times all images.
+unpadded. The last line is its time over ours, the median of the rounds; --full
+times all images.
 """
 
 from benchmarks import _dense, _peers
 
 if __name__ == "__main__":
-  _dense.run(_peers.arguments(__doc__, scales=(256,), count=16))
+  _dense.run(_peers.arguments(__doc__, scales=(256,), count=6))

@@ -1,7 +1,7 @@
 """Dense evaluation at three scales against PyTorch (Sect. 3.2, Table 4).
 
   python -m benchmarks.dense_multiscale [--images=FOLDER] [--scales 256 384 512]
-      [--count 2] [--full] [--rounds 3] [--width 1]
+      [--count 1] [--full] [--rounds 7] [--width 1]
 
 As `benchmarks.dense`; the posteriors are averaged over the scales.
 """
@@ -9,4 +9,4 @@ As `benchmarks.dense`; the posteriors are averaged over the scales.
 from benchmarks import _dense, _peers
 
 if __name__ == "__main__":
-  _dense.run(_peers.arguments(__doc__, scales=(256, 384, 512), count=2))
+  _dense.run(_peers.arguments(__doc__, scales=(256, 384, 512), count=1))

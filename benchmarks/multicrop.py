@@ -1,11 +1,11 @@
 """Multi-crop evaluation, 50 crops of an image, against PyTorch (Sect. 3.2).
 
-  python -m benchmarks.multicrop [--images=FOLDER] [--scales 256] [--count 3]
-      [--full] [--rounds 3] [--width 1]
+  python -m benchmarks.multicrop [--images=FOLDER] [--scales 256] [--count 1]
+      [--full] [--rounds 7] [--width 1]
 
 Net D in float32, from decoded images to posteriors; compilation is not timed.
 PyTorch cuts the same crops and takes 25 at once, which it likes best. The last
-line is its time over ours; --full takes all images of the folder.
+line is its time over ours, the median of the rounds; --full takes all images.
 """
 
 import numpy as np
@@ -44,7 +44,7 @@ def plain_posteriors(net, photo, scale, crop_size):
 
 def main():
   """Prints what is compared, both times and the ratio."""
-  options = _peers.arguments(__doc__, scales=(256,), count=3)
+  options = _peers.arguments(__doc__, scales=(256,), count=1)
   photos = _peers.load_photos(options.images)
   if not options.full:
     photos = _peers.spread(photos, options.count)
