@@ -1,6 +1,7 @@
 """The networks of Table 1, always fully convolutional (Sect. 2, 3.2)."""
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable
 
@@ -50,6 +51,7 @@ TABLE_1 = {
 FC_CHANNELS = 4096
 FC_LAYERS = ("fc6", "fc7", "fc8")
 NETWORKS = tuple(TABLE_1)
+REMATERIALIZE = ("none", "blocks")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +87,16 @@ def block_layers(network: str) -> tuple[Layer, ...]:
   return tuple(result)
 
 
+def blocks(network: str) -> list[tuple[Layer, ...]]:
+  """The layers of each of the five blocks; the last one is its pool."""
+  result = [[]]
+  for layer in block_layers(network):
+    result[-1].append(layer)
+    if layer.kind == "pool":
+      result.append([])
+  return [tuple(block) for block in result[:-1]]
+
+
 class VGG(nn.Module):
   """A network of Table 1; `create.create_model` checks the attributes.
 
@@ -101,6 +113,8 @@ class VGG(nn.Module):
     initializer: "normal" or "glorot".
     init_std: the standard deviation of "normal".
     dtype: of the computation.
+    rematerialize: "blocks": in training only the blocks' inputs are kept for
+      the gradient, and what is inside a block is computed again; "none".
   """
 
   network: str
@@ -114,6 +128,7 @@ class VGG(nn.Module):
   initializer: str = "normal"
   init_std: float = 0.01
   dtype: jnp.dtype = jnp.float32
+  rematerialize: str = "none"
 
   @nn.compact
   def __call__(
@@ -147,17 +162,13 @@ class VGG(nn.Module):
       positions = jnp.arange(x.shape[0])
     outputs = {}
     x = layers.zero_outside(x.astype(self.dtype), sizes)
-    for layer in block_layers(self.network):
-      before, sizes_before = x, sizes
-      if layer.kind == "conv":
-        x = nn.relu(self._conv(layer)(x))
-      elif layer.kind == "lrn":
-        x = layers.local_response_norm(x, self.lrn)
-      else:
-        x = layers.max_pool(x, self.pool)
-        if sizes is not None:
-          sizes = geometry.pooled_size(sizes, self.pool, num_pools=1)
-      x = outputs[layer.name] = layers.zero_outside(x, sizes)
+    remat = train and self.rematerialize == "blocks"
+    for block in blocks(self.network):
+      run = functools.partial(VGG._block, block=block)
+      sizes_before = sizes
+      found, sizes = (nn.remat(run) if remat else run)(self, x, sizes)
+      outputs |= found
+      before, x = (found[layer.name] for layer in block[-2:])
 
     if not self.num_outputs:
       return None, outputs
@@ -167,6 +178,23 @@ class VGG(nn.Module):
     else:
       outputs |= self._interleaved(classify, before, sizes_before)
     return outputs.pop("fc8").astype(self.param_dtype), outputs
+
+  def _block(
+    self, x: jax.Array, sizes: jax.Array | None, block: tuple[Layer, ...]
+  ) -> tuple[dict[str, jax.Array], jax.Array | None]:
+    """A block's layers by name, and the valid sizes after it."""
+    outputs = {}
+    for layer in block:
+      if layer.kind == "conv":
+        x = nn.relu(self._conv(layer)(x))
+      elif layer.kind == "lrn":
+        x = layers.local_response_norm(x, self.lrn)
+      else:
+        x = layers.max_pool(x, self.pool)
+        if sizes is not None:
+          sizes = geometry.pooled_size(sizes, self.pool, num_pools=1)
+      x = outputs[layer.name] = layers.zero_outside(x, sizes)
+    return outputs, sizes
 
   def score_map_sides(self, sizes: int | jax.Array) -> int | jax.Array:
     """Positions along the sides of images, see `geometry.score_map_side`."""
