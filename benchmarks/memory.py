@@ -30,6 +30,7 @@ from vggjax.train import optim, step
 
 FLOAT = 4
 CLASSES = 1000
+OPTIMIZER = optim.sgd(1e-4)
 # name: (donate, rematerialize)
 ROWS = {
   "plain": (True, "none"),
@@ -85,7 +86,7 @@ def make_state(model):
     lambda a: np.full(a.shape, 1e-3, a.dtype), parameters.param_shapes(model)
   )
   return step.create_train_state(
-    model, params, optim.sgd(1e-4), mean=np.full(3, 120.0), seed=0
+    model, params, OPTIMIZER, mean=np.full(3, 120.0), seed=0
   )
 
 
