@@ -87,3 +87,23 @@ def test_public_names():
   for name in vggjax.__all__:
     assert hasattr(vggjax, name), name
   assert {"NETWORKS", "create_model", "dense_posteriors"} <= set(vggjax.__all__)
+
+
+def test_training_starts_without_what_its_libraries_would_import(tmp_path):
+  """TensorFlow's Keras, which is still found, and tensorboardX's torch."""
+  code = f"""
+import json, os, sys
+from vggjax.train import log
+import vggjax.data.pipeline
+log.Log({str(tmp_path)!r}, first_step=0, num_steps=1, every=1, batch_size=1,
+        progress=False).close()
+loaded = [n for n in ("keras", "torch", "sklearn") if n in sys.modules]
+import tensorflow as tf
+print(json.dumps([
+  loaded, "TF_USE_LEGACY_KERAS" in os.environ, "keras" in dir(tf),
+  tf.keras.__name__
+]))
+"""
+  loaded, is_set, is_there, name = run_python(code)
+  assert (loaded, is_set, is_there) == ([], False, True)
+  assert name == "keras._tf_keras.keras"

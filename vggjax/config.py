@@ -17,7 +17,7 @@ from vggjax.evaluate.store import PROTOCOLS
 from vggjax.features.extract import AGGREGATES, REGIONS
 from vggjax.files import written_whole
 from vggjax.localize.head import REGRESSIONS
-from vggjax.models.vgg import NETWORKS
+from vggjax.models.vgg import NETWORKS, REMATERIALIZE
 from vggjax.models.warm_start import LAYER_SETS
 
 PACKAGED = Path(__file__).parent / "configs"
@@ -173,6 +173,7 @@ CHECKS = {
   "init_std": (lambda value: value > 0, "above 0"),
   "objective": _choice("classes", *REGRESSIONS),
   "dtype": _choice("float32", "bfloat16", "float64"),
+  "rematerialize": _choice(*REMATERIALIZE),
   "init_layers": _choice(*LAYER_SETS),
   "train_layers": _choice("all", "fc"),
   "batch_size": _at_least(1),

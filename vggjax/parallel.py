@@ -14,6 +14,9 @@ import numpy as np
 from vggjax.errors import InputError
 
 AXIS = "devices"
+# Else XLA's CPU backend merges what `jax.checkpoint` computes again with what
+# was computed first, and keeps it.
+CPU_OPTIONS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 
 
 def select_devices(count: int = 0) -> list[jax.Device]:
@@ -36,7 +39,11 @@ def select_devices(count: int = 0) -> list[jax.Device]:
 
 
 def data_parallel(
-  function: Callable, devices: list[jax.Device], *, donate: bool = False
+  function: Callable,
+  devices: list[jax.Device],
+  *,
+  donate: bool = False,
+  recompute: bool = False,
 ) -> Callable:
   """Wraps function(state, batch) -> (state, metrics) to run on all devices.
 
@@ -45,11 +52,17 @@ def data_parallel(
       both results must be the same on all devices (averaged over AXIS).
     devices: from `select_devices`.
     donate: whether the old state's memory is reused for the new one.
+    recompute: whether the function has a `jax.checkpoint` that the CPUs of one
+      process, too, have to obey; the shapes are then the same at each call.
 
   Returns:
     A function of the state and a batch from `shard`.
   """
-  return _pmap(function, (None, None), tuple(devices), donate)
+  mapped = _pmap(function, (None, None), tuple(devices), donate)
+  is_alone = jax.process_count() == 1  # Else pmap's programs are its own.
+  if recompute and is_alone and devices[0].platform == "cpu":
+    return _compiled_at_first_call(mapped, CPU_OPTIONS)
+  return mapped
 
 
 def parallel_map(function: Callable, devices: list[jax.Device]) -> Callable:
@@ -82,6 +95,18 @@ def _pmap(
     devices=devices,
     donate_argnums=(0,) if donate else (),
   )
+
+
+def _compiled_at_first_call(mapped: Callable, options: dict) -> Callable:
+  """A pmap's function with options of the compiler, which pmap has not."""
+  compiled = []
+
+  def run(*args):
+    if not compiled:
+      compiled.append(mapped.lower(*args).compile(compiler_options=options))
+    return compiled[0](*args)
+
+  return run
 
 
 def replicate(tree: Any, devices: list[jax.Device]) -> Any:

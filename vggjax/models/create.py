@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from vggjax.errors import InputError
 from vggjax.models import layers
-from vggjax.models.vgg import NETWORKS, VGG
+from vggjax.models.vgg import NETWORKS, REMATERIALIZE, VGG
 
 
 def create_model(
@@ -21,6 +21,7 @@ def create_model(
   dropout_rate: float = 0.5,
   initializer: str = "normal",
   init_std: float = 0.01,
+  rematerialize: str = "none",
 ) -> VGG:
   """Creates a network of Table 1; parameters come from `model.init`.
 
@@ -39,6 +40,8 @@ def create_model(
     dropout_rate: of fc6 and fc7 in training, in [0, 1).
     initializer: "normal" (N(0, init_std^2)) or "glorot".
     init_std: the standard deviation of "normal", above 0.
+    rematerialize: what training computes again instead of keeping it: "none",
+      or "blocks", all but the blocks' inputs; the gradient is the same.
 
   Returns:
     A Flax module; see `VGG.__call__`.
@@ -55,6 +58,7 @@ def create_model(
     "pool": (pool, ("ceil", "floor")),
     "lrn": (lrn, ("krizhevsky", "caffe")),
     "initializer": (initializer, tuple(layers.INITIALIZERS)),
+    "rematerialize": (rematerialize, REMATERIALIZE),
     "dtype": (dtype_name, ("float32", "bfloat16", "float64")),
   }
   for name, (value, allowed) in choices.items():
@@ -90,4 +94,5 @@ def create_model(
     initializer=initializer,
     init_std=init_std,
     dtype=jnp.dtype(dtype),
+    rematerialize=rematerialize,
   )

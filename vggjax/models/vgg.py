@@ -1,6 +1,7 @@
 """The networks of Table 1, always fully convolutional (Sect. 2, 3.2)."""
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable
 
@@ -51,6 +52,7 @@ TABLE_1 = {
 FC_CHANNELS = 4096
 FC_LAYERS = ("fc6", "fc7", "fc8")
 NETWORKS = tuple(TABLE_1)
+REMATERIALIZE = ("none", "blocks")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,13 +88,23 @@ def block_layers(network: str) -> tuple[Layer, ...]:
   return tuple(result)
 
 
-def layers_between(network: str, after: str, until: str) -> tuple[Layer, ...]:
-  """The layers before fc6 behind `after`, up to `until`; "": no limit."""
+def blocks(
+  network: str, after: str = "", until: str = ""
+) -> list[tuple[Layer, ...]]:
+  """The layers before fc6, block by block.
+
+  Args:
+    network: a key of TABLE_1.
+    after: only those behind this layer; "": all.
+    until: only those up to this layer; "": all.
+  """
   found = block_layers(network)
   names = [layer.name for layer in found]
   begin = names.index(after) + 1 if after else 0
   end = names.index(until) + 1 if until else len(names)
-  return found[begin:end]
+  # "conv3_2", "norm3" and "pool3" are of block 3.
+  groups = itertools.groupby(found[begin:end], lambda layer: layer.name[4])
+  return [tuple(layers) for _, layers in groups]
 
 
 class VGG(nn.Module):
@@ -111,6 +123,8 @@ class VGG(nn.Module):
     initializer: "normal" or "glorot".
     init_std: the standard deviation of "normal".
     dtype: of the computation.
+    rematerialize: "blocks": in training only the blocks' inputs are kept for
+      the gradient, and what is inside a block is computed again; "none".
   """
 
   network: str
@@ -124,6 +138,7 @@ class VGG(nn.Module):
   initializer: str = "normal"
   init_std: float = 0.01
   dtype: jnp.dtype = jnp.float32
+  rematerialize: str = "none"
 
   @nn.compact
   def __call__(
@@ -163,17 +178,13 @@ class VGG(nn.Module):
       positions = jnp.arange(x.shape[0])
     outputs = {}
     x = layers.zero_outside(x.astype(self.dtype), sizes)
-    for layer in layers_between(self.network, after, until):
-      before, sizes_before = x, sizes
-      if layer.kind == "conv":
-        x = nn.relu(self._conv(layer)(x))
-      elif layer.kind == "lrn":
-        x = layers.local_response_norm(x, self.lrn)
-      else:
-        x = layers.max_pool(x, self.pool)
-        if sizes is not None:
-          sizes = geometry.pooled_size(sizes, self.pool, num_pools=1)
-      x = outputs[layer.name] = layers.zero_outside(x, sizes)
+    remat = train and self.rematerialize == "blocks"
+    for block in blocks(self.network, after, until):
+      run = functools.partial(VGG._block, block=block)
+      sizes_before = sizes
+      found, sizes = (nn.remat(run) if remat else run)(self, x, sizes)
+      outputs |= found
+      before, x = [x, *(found[layer.name] for layer in block)][-2:]
 
     if until or not self.num_outputs:
       return None, outputs
@@ -183,6 +194,23 @@ class VGG(nn.Module):
     else:
       outputs |= self._interleaved(classify, before, sizes_before)
     return outputs.pop("fc8").astype(self.param_dtype), outputs
+
+  def _block(
+    self, x: jax.Array, sizes: jax.Array | None, block: tuple[Layer, ...]
+  ) -> tuple[dict[str, jax.Array], jax.Array | None]:
+    """A block's layers by name, and the valid sizes after it."""
+    outputs = {}
+    for layer in block:
+      if layer.kind == "conv":
+        x = nn.relu(self._conv(layer)(x))
+      elif layer.kind == "lrn":
+        x = layers.local_response_norm(x, self.lrn)
+      else:
+        x = layers.max_pool(x, self.pool)
+        if sizes is not None:
+          sizes = geometry.pooled_size(sizes, self.pool, num_pools=1)
+      x = outputs[layer.name] = layers.zero_outside(x, sizes)
+    return outputs, sizes
 
   def score_map_sides(self, sizes: int | jax.Array) -> int | jax.Array:
     """Positions along the sides of images, see `geometry.score_map_side`."""

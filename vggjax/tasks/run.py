@@ -96,6 +96,7 @@ def create_model(config: ConfigDict, num_outputs: int) -> vgg.VGG:
     initializer=config.initializer,
     init_std=config.init_std,
     dtype=jnp.dtype(config.dtype),
+    rematerialize=config.rematerialize,
   )
 
 

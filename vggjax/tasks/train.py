@@ -35,6 +35,7 @@ FREE_KEYS = {
   "test_precision",
   "num_devices",
   "microbatches",
+  "rematerialize",
   "log_every",
   "checkpoint_every",
   "keep_checkpoints",

@@ -60,11 +60,11 @@ class Log:
     path = Path(workdir) / METRICS_FILE
     _drop_later_lines(path, first_step)
     self._file = path.open("a")
-    from tensorboardX import SummaryWriter  # It imports torch, if there.
-
-    self._board = SummaryWriter(
-      str(Path(workdir) / "tensorboard"), purge_step=first_step + 1
-    )
+    self._board = None
+    self._board_options = {
+      "logdir": str(Path(workdir) / "tensorboard"),
+      "purge_step": first_step + 1,
+    }
     self._since = time.perf_counter()
     self._elapsed = 0.0
     self._validation_error = None
@@ -109,7 +109,8 @@ class Log:
     """Closes the files and the bar."""
     self._bar.close()
     self._file.close()
-    self._board.close()
+    if self._board is not None:
+      self._board.close()
 
   def __enter__(self) -> "Log":
     return self
@@ -158,6 +159,11 @@ class Log:
   def _write(self, kind: str, step: int, metrics: dict[str, float]) -> None:
     self._file.write(json.dumps({"kind": kind, "step": step, **metrics}) + "\n")
     self._file.flush()
+    if self._board is None:
+      # Here, so that the first step does not wait: it imports torch, if there.
+      from tensorboardX import SummaryWriter
+
+      self._board = SummaryWriter(**self._board_options)
     for name, value in metrics.items():
       self._board.add_scalar(f"{kind}/{name}", value, step)
 

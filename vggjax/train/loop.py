@@ -71,7 +71,10 @@ def train(
   Raises:
     NonFiniteError: if the loss or the gradient is not finite.
   """
-  run_step = parallel.data_parallel(train_step, devices, donate=True)
+  recompute = state.model.rematerialize != "none"
+  run_step = parallel.data_parallel(
+    train_step, devices, donate=True, recompute=recompute
+  )
   run_validation = parallel.data_parallel(validation_step, devices)
   step = int(state.step)
   batches = train_batches(step)

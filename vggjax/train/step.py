@@ -80,7 +80,8 @@ def create_train_state(
   return TrainState(
     step=np.int32(0),
     params=params,
-    opt_state=optimizer.init(trained),
+    # One program, not one for each shape.
+    opt_state=jax.jit(optimizer.init)(trained),
     plateau=Plateau.create(),
     key=np.asarray(jax.random.key_data(jax.random.key(seed))),
     mean=np.asarray(mean, np.float32),
