@@ -1,5 +1,7 @@
 """Training of a network on a data set (Sect. 3.1)."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +9,9 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from vggjax import checkpoint, parallel
+from vggjax import checkpoint, files, parallel, preemption
 from vggjax import config as configuration
-from vggjax.errors import InputError
+from vggjax.errors import InputError, StoppedError
 from vggjax.localize import head
 from vggjax.models import parameters
 from vggjax.models.warm_start import warm_start
@@ -18,6 +20,8 @@ from vggjax.train import log, loop, optim, step
 from vggjax.weights.weights import Weights
 
 LOSSES = {"classes": step.classification_loss, **head.LOSSES}
+# Locked while a training runs in the workdir.
+LOCK_FILE = ".lock"
 # Keys that may change when a run goes on: they do not shape what it has done.
 FREE_KEYS = {
   "task",
@@ -48,8 +52,6 @@ FREE_KEYS = {
 
 def train(config: ConfigDict, workdir: Path) -> None:
   """Trains a network, or goes on with the run in the workdir."""
-  from vggjax.data import pipeline, statistics
-
   devices = parallel.select_devices(config.num_devices)
   parallel.check_batch_size(config.batch_size, devices, config.microbatches)
   boxes = config.objective != "classes"
@@ -58,7 +60,20 @@ def train(config: ConfigDict, workdir: Path) -> None:
   validation = None
   if watched:
     validation = run.open_split(config, watched, with_boxes=boxes)
-  claim_workdir(config, workdir)
+  with claimed_workdir(config, workdir):
+    train_on(config, workdir, devices, source, validation)
+
+
+def train_on(
+  config: ConfigDict,
+  workdir: Path,
+  devices: list[jax.Device],
+  source: Any,
+  validation: Any | None,
+) -> None:
+  """Trains in a workdir that is this process's, on opened splits."""
+  from vggjax.data import pipeline, statistics
+
   measured = statistics.compute_statistics(source, progress=config.progress)
   card = run.make_card(config, source, measured.mean)
   if validation:
@@ -66,11 +81,9 @@ def train(config: ConfigDict, workdir: Path) -> None:
   plan = make_plan(config, source.num_examples)
   card["num_steps"] = plan.num_steps
   card["steps_per_epoch"] = plan.steps_per_epoch
-  begun = checkpoint.latest_card(workdir)
+  begun = checkpoint.has_checkpoints(workdir)
   source_weights = None
-  if begun:
-    card["mean"] = begun[0]["mean"]
-  elif config.init_from:
+  if config.init_from and not begun:
     source_weights = load_initial(config, workdir)
     card["mean"] = list(source_weights.mean)
   state = create_state(config, card, source_weights)
@@ -105,10 +118,13 @@ def train(config: ConfigDict, workdir: Path) -> None:
     )
 
   keep = config.keep_checkpoints
-  with checkpoint.Checkpoints(workdir, keep=keep) as checkpoints:
-    if steps := checkpoints.steps():
-      state = loop.restore(checkpoints, state, steps[-1])
-      run.note(f"{workdir} goes on from step {steps[-1]} of {plan.num_steps}")
+  with (
+    checkpoint.Checkpoints(workdir, keep=keep) as checkpoints,
+    preemption.deferred() as should_stop,
+  ):
+    if begun:
+      state = go_on(checkpoints, state, card)
+      run.note(f"{workdir} goes on from step {state.step} of {plan.num_steps}")
     with log.Log(
       workdir,
       first_step=int(state.step),
@@ -117,7 +133,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
       batch_size=config.batch_size,
       progress=config.progress,
     ) as writer:
-      loop.train(
+      state = loop.train(
         state,
         plan=plan,
         train_batches=train_batches,
@@ -126,7 +142,13 @@ def train(config: ConfigDict, workdir: Path) -> None:
         card=card,
         log=writer,
         devices=devices,
+        should_stop=should_stop,
       )
+  if state.step < plan.num_steps:
+    raise StoppedError(
+      f"stopped by SIGTERM, saved at step {state.step} of {plan.num_steps}; "
+      "the same command goes on"
+    )
   run.note_capped(sum(batches.capped for batches in passes))
   if config.pictures:
     draw_learning_curves(config, workdir)
@@ -194,6 +216,70 @@ def create_state(
   )
 
 
+def go_on(
+  checkpoints: checkpoint.Checkpoints,
+  state: step.TrainState,
+  card: dict[str, Any],
+) -> step.TrainState:
+  """The newest state that is not damaged; the card gets the mean of its run.
+
+  Args:
+    checkpoints: of the run.
+    state: gives the structure.
+    card: of the training set as it is now.
+
+  Raises:
+    InputError: if no checkpoint can be read, or the training set has changed.
+  """
+  state, damaged = loop.restore_newest(checkpoints, state)
+  for error in damaged:
+    run.note(f"{error}; it is set aside, and the one before it is used")
+  saved = checkpoints.card(int(state.step))
+  if saved["data"] != card["data"]:
+    raise InputError(
+      f"the images of the training set are not those that the run in "
+      f"{checkpoints.folder.parent} began with; bring them back, or choose "
+      "another workdir"
+    )
+  card["mean"] = saved["mean"]
+  return state
+
+
+@contextlib.contextmanager
+def claimed_workdir(config: ConfigDict, workdir: Path) -> Iterator[None]:
+  """The workdir is this process's inside, and its config is this one.
+
+  Raises:
+    InputError: if another training runs in it, and as of `claim_workdir`.
+  """
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise _cannot_be_used(workdir, error) from error
+  with contextlib.ExitStack() as stack:
+    if jax.process_index() == 0:
+      try:
+        has_locks = stack.enter_context(files.locked(workdir / LOCK_FILE))
+      except BlockingIOError as error:
+        raise InputError(
+          f"another training runs in {workdir} ({error.strerror}); wait for it "
+          "or choose another workdir"
+        ) from error
+      except OSError as error:
+        raise _cannot_be_used(workdir, error) from error
+      if not has_locks:
+        run.note(
+          f"the file system of {workdir} has no locks: see to it that no other "
+          "training runs there"
+        )
+    claim_workdir(config, workdir)
+    yield
+
+
+def _cannot_be_used(workdir: Path, error: OSError) -> InputError:
+  return InputError(f"workdir {workdir} cannot be used: {error.strerror}")
+
+
 def claim_workdir(config: ConfigDict, workdir: Path) -> None:
   """Creates the workdir with its config, or checks that it is this run's.
 
@@ -205,7 +291,13 @@ def claim_workdir(config: ConfigDict, workdir: Path) -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     if not (path.exists() and checkpoint.has_checkpoints(workdir)):
       configuration.save_config(config, path)
-    saved = configuration.load_config(path)
+    try:
+      saved = configuration.load_config(path)
+    except (ValueError, TypeError, AttributeError) as error:
+      raise InputError(
+        f"{path} is damaged ({error}); bring it back from a backup, or choose "
+        "another workdir"
+      ) from error
     if differing := differing_keys(config, saved):
       raise InputError(
         f"workdir {workdir} holds a run with another config: "
@@ -213,9 +305,7 @@ def claim_workdir(config: ConfigDict, workdir: Path) -> None:
       )
     configuration.save_config(config, path)
   except OSError as error:
-    raise InputError(
-      f"workdir {workdir} cannot be used: {error.strerror}"
-    ) from error
+    raise _cannot_be_used(workdir, error) from error
 
 
 def differing_keys(config: ConfigDict, saved: dict[str, Any]) -> list[str]:
