@@ -7,20 +7,18 @@ save leaves the older ones.
 """
 
 import contextlib
-import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from absl import logging
 from etils import epath
 
-from vggjax import seal
+from vggjax import orbax_manager, seal
 from vggjax.errors import InputError, StorageError
 from vggjax.seal import DamagedError
 
@@ -45,39 +43,16 @@ class Checkpoints:
     self.folder = epath.Path(workdir).expanduser().resolve() / FOLDER
     # Of the checkpoints saved here and before, for what is kept.
     self._errors = {}
-    with _quiet():  # orbax warns of a read-only manager's being one.
-      self._manager = self._open(keep, read_only)
+    self._manager = orbax_manager.open_manager(
+      self.folder, keep, self._errors, read_only=read_only
+    )
     for step in [] if read_only else self.steps():
       with contextlib.suppress(DamagedError):
         self._errors[step] = self._read(step)["watched_error"]
 
-  def _open(self, keep: int, read_only: bool) -> ocp.CheckpointManager:
-    policies = ocp.checkpoint_managers
-    options = ocp.CheckpointManagerOptions(
-      preservation_policy=policies.AnyPreservationPolicy(
-        [policies.LatestN(keep), _Best(self)]
-      ),
-      cleanup_tmp_directories=not read_only,
-      read_only=read_only,
-      create=not read_only,
-    )
-    return ocp.CheckpointManager(
-      self.folder,
-      options=options,
-      item_handlers={
-        "params": ocp.StandardCheckpointHandler(),
-        "training": ocp.StandardCheckpointHandler(),
-        "card": ocp.JsonCheckpointHandler(),
-      },
-    )
-
   def steps(self) -> list[int]:
     """The steps of the complete checkpoints, oldest first."""
-    return sorted(filter(self._has_card, self._manager.all_steps()))
-
-  def _has_card(self, step: int) -> bool:
-    # One killed while it was deleted may have none.
-    return (self.folder / str(step) / CARD_FILE).exists()
+    return sorted(self._manager.all_steps())
 
   def best_step(self) -> int | None:
     """The step of the lowest watched error; the newest where none has one.
@@ -86,7 +61,9 @@ class Checkpoints:
       DamagedError: if one of the cards is, so that it may be the best.
     """
     steps = self.steps()
-    return _best([(step, self._read(step)["watched_error"]) for step in steps])
+    return orbax_manager.best_step(
+      [(step, self._read(step)["watched_error"]) for step in steps]
+    )
 
   def save(
     self,
@@ -320,39 +297,6 @@ def params_hash(params: Any) -> str:
     digest.update(header.encode())
     digest.update(array.data)
   return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-  """Only absl's errors are shown inside."""
-  before = logging.get_verbosity()
-  logging.set_verbosity(logging.ERROR)
-  try:
-    yield
-  finally:
-    logging.set_verbosity(before)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Best(ocp.checkpoint_managers.PreservationPolicy):
-  """Keeps the checkpoint of the lowest watched error."""
-
-  checkpoints: Checkpoints
-
-  def should_preserve(self, checkpoints: Sequence[Any], *, context: Any):
-    errors = self.checkpoints._errors
-    found = [(c.step, errors.get(c.step)) for c in checkpoints]
-    rated = [pair for pair in found if pair[1] is not None]
-    best = _best(rated)
-    return [c.step == best for c in checkpoints]
-
-
-def _best(errors: Sequence[tuple[int, float | None]]) -> int | None:
-  """The step of the lowest error, of equal ones the newest."""
-  rated = [(error, -step) for step, error in errors if error is not None]
-  if rated:
-    return -min(rated)[1]
-  return max((step for step, _ in errors), default=None)
 
 
 def _host_template(tree: Any) -> Any:

@@ -4,7 +4,7 @@ OCDBT's CRC-32C covers the nodes of its tree but not the values of the arrays,
 and JSON has none: a flipped bit in either would pass. So the card's file holds
     card: what the parameters mean;
     watched_error: percent, null where there was no validation;
-    sha256: of the params, of the training arrays, and of these two.
+    sha256: of the params, of the training arrays, and, as "card", of all this.
 Cards written before there were digests stand alone, and are taken as they are.
 """
 
@@ -46,8 +46,8 @@ def seal(
     arrays: trees of NumPy arrays by the names of their items.
   """
   digests = {name: digest(tree) for name, tree in arrays.items()}
-  digests["card"] = _digest_of_json([card, watched_error])
-  return {"card": card, "watched_error": watched_error, "sha256": digests}
+  content = {"card": card, "watched_error": watched_error, "sha256": digests}
+  return {**content, "sha256": {**digests, "card": _digest_of_json(content)}}
 
 
 def read(path: Path, folder: Path) -> dict[str, Any]:
@@ -70,8 +70,9 @@ def read(path: Path, folder: Path) -> dict[str, Any]:
     return {"card": content, "watched_error": _old_error(folder)}
   if set(content) != KEYS or not isinstance(content["sha256"], dict):
     raise DamagedError(folder, "its card is not as it was saved")
-  found = _digest_of_json([content["card"], content["watched_error"]])
-  if found != content["sha256"].get("card"):
+  digests = dict(content["sha256"])
+  found = digests.pop("card", None)
+  if found != _digest_of_json({**content, "sha256": digests}):
     raise DamagedError(folder, "its card is not as it was saved")
   return content
 
@@ -130,11 +131,10 @@ def reading(folder: Path) -> Iterator[None]:
       try:
         yield
       except Exception as error:
-        # Futures that were given up complain when they go.
-        error.__traceback__ = None
         reason = str(error).splitlines() or [type(error).__name__]
-        raise DamagedError(folder, reason[0][:300]) from None
-      finally:
+        # Futures that were given up complain when they go: let them go here.
+        error.__traceback__ = None
         gc.collect()
+        raise DamagedError(folder, reason[0][:300]) from None
   finally:
     asyncio.setLevel(level)

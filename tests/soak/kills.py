@@ -6,8 +6,9 @@ A run prepares a data set, computes its statistics, trains and evaluates. Each
 round has a new run that is killed (SIGKILL) in turn in each of these phases, at
 a random time after the phase began, and started again. Which phase was really
 hit is read off the files while the process is held (SIGSTOP). At the end of a
-round all arrays of the last checkpoint, the posteriors and the metrics must be
-those of the run that was never killed, bit for bit.
+round all arrays of the last checkpoint (parameters, momentum, plateau), the
+posteriors and the metrics must be those of the run never killed, bit for bit.
+The last line is `survived N of N`.
 """
 
 import argparse
@@ -42,9 +43,8 @@ OVERRIDES = (
   "patience=1",
   "min_improvement=100.0",  # So that the rate drops, too.
   "num_steps=0",
-  "num_epochs=4",
+  "num_epochs=8",
   "log_every=1",
-  "checkpoint_every=1",
   "num_devices=1",
   "test_batch_size=4",
   "progress=False",
@@ -54,7 +54,7 @@ OVERRIDES = (
 # beginning of each to its kill, seconds.
 PHASES = {
   "preparing": 2.0,
-  "statistics": 0.3,
+  "statistics": 0.05,
   "step": 0.5,
   "save": 0.03,
   "evaluation": 0.3,
@@ -69,11 +69,13 @@ class Run:
     root: the folder of all that is its own.
     source: of the images; a tfds name is prepared first.
     splits: of training, validation and testing.
+    tasks: what is done, in this order.
   """
 
   root: Path
   source: str = "shapes/easy"
   splits: tuple[str, ...] = ("train[:192]", "validation[:64]", "test[:200]")
+  tasks: tuple[str, ...] = ("train", "evaluate")
 
   @property
   def workdir(self) -> Path:
@@ -98,8 +100,8 @@ class Run:
       f"--workdir={self.workdir}",
     ]
 
-  def start(self, task: str) -> subprocess.Popen:
-    """A task in a process of its own, in a session of its own."""
+  def start(self, task: str, checkpoint_every: int = 1000) -> subprocess.Popen:
+    """A task in a process of its own."""
     environment = {
       **os.environ,
       "VGGJAX_CACHE": str(self.root / "cache"),
@@ -108,11 +110,13 @@ class Run:
       "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # Compiling takes long.
     }
     return subprocess.Popen(
-      [sys.executable, "-m", "vggjax.main", *self.arguments(task)],
+      [
+        *(sys.executable, "-m", "vggjax.main", *self.arguments(task)),
+        f"--config.checkpoint_every={checkpoint_every}",
+      ],
       env=environment,
       stdout=subprocess.DEVNULL,
       stderr=subprocess.PIPE,
-      start_new_session=True,
     )
 
   def finish(self, task: str) -> None:
@@ -121,9 +125,17 @@ class Run:
     message = process.communicate()[1].decode()
     assert process.returncode == 0, message
 
-  def phase(self) -> str:
-    """What the files say that the run is doing."""
-    if list(self.root.glob("data/**/*incomplete*")):
+  def unfinished(self) -> set[Path]:
+    """The folders of data sets that were or are being prepared."""
+    return set(self.root.glob("data/**/*incomplete*"))
+
+  def phase(self, abandoned: set[Path]) -> str:
+    """What the files say that the run is doing.
+
+    Args:
+      abandoned: `unfinished` before it was started.
+    """
+    if self.unfinished() - abandoned:
       return "preparing"
     if list(self.workdir.glob("posteriors/*/*.partial/rows.npy")):
       return "evaluation"
@@ -142,6 +154,10 @@ class Run:
     names = (path.name for path in self.workdir.glob("checkpoints/*"))
     return {int(name) for name in names if name.isdigit()}
 
+  def logged(self) -> int:
+    """The last step in the metrics."""
+    return max((r["step"] for r in log.read_metrics(self.workdir)), default=0)
+
   def end(self) -> list[np.ndarray]:
     """All arrays that the run left, and its metrics but for times."""
     config, _ = parse_arguments(self.arguments("train"))
@@ -150,7 +166,7 @@ class Run:
     with checkpoint.Checkpoints(self.workdir, read_only=True) as checkpoints:
       state = loop.restore(checkpoints, state, checkpoints.steps()[-1])
     arrays = jax.tree.leaves(state)
-    for scale in SCALES:
+    for scale in SCALES if "evaluate" in self.tasks else ():
       path = store.path_of(self.workdir, self.splits[2], "dense", scale)
       with np.load(path) as file:
         arrays += [file["posteriors"], file["ids"]]
@@ -161,31 +177,44 @@ class Run:
 
 
 def kill(run: Run, wanted: str, delay: float) -> str | None:
-  """Starts a run and kills it in a phase.
+  """Starts a run and kills it in a phase; or stops it, by SIGTERM in a step.
 
   Args:
     run: as far as it has come.
-    wanted: the phase.
+    wanted: the phase, or "stop".
     delay: from the first sign of the phase to the kill, seconds.
 
   Returns:
     The phase that was hit; None if the run had ended before.
   """
-  before = run.steps()
-  process = run.start("evaluate" if wanted == "evaluation" else "train")
-  # Of training it counts what this start does.
-  goes_on = wanted in ("step", "save")
-  while process.poll() is None:
-    is_on = not goes_on or len(run.steps() - before) > 1
-    if is_on and run.phase() == wanted:
-      break
+  steps, logged, abandoned = run.steps(), run.logged(), run.unfinished()
+  process = run.start(
+    "evaluate" if wanted == "evaluation" else "train",
+    checkpoint_every=1000 if wanted == "stop" else 1,
+  )
+
+  def is_on():
+    if wanted == "stop":
+      return run.logged() > logged + 1
+    # Of training it counts what this start does.
+    new = len(run.steps() - steps) > 1 or wanted not in ("step", "save")
+    return new and run.phase(abandoned) == wanted
+
+  while process.poll() is None and not is_on():
     time.sleep(0.0005)
   time.sleep(delay)
+  if wanted == "stop":
+    process.send_signal(signal.SIGTERM)
+    message = process.communicate()[1].decode()
+    assert process.returncode == 143, message
+    # It has saved where it stopped.
+    assert max(run.steps()) == run.logged() > max(steps, default=0)
+    return "stop"
   process.send_signal(signal.SIGSTOP)
   if process.poll() is not None:
     assert process.returncode == 0, process.stderr.read().decode()
     return None
-  hit = run.phase()
+  hit = run.phase(abandoned)
   process.send_signal(signal.SIGKILL)
   process.communicate()
   return hit
@@ -211,20 +240,19 @@ def survive(
   """
   generator = random.Random(seed)
   undisturbed = Run(root / "undisturbed", **options)
-  for task in ("train", "evaluate"):
+  for task in undisturbed.tasks:
     undisturbed.finish(task)
   wanted_end = undisturbed.end()
   begin, hits, number = time.monotonic(), Counter(), 0
   while sum(hits.values()) < kills:
     number += 1
     run = Run(root / f"round-{number}", **options)
-    is_trained = False
+    todo = list(run.tasks)
     for phase, longest in phases.items():
       if sum(hits.values()) == kills:
         break
       if phase == "evaluation":
-        run.finish("train")
-        is_trained = True
+        run.finish(todo.pop(0))
       delay = generator.uniform(0, longest)
       if (hit := kill(run, phase, delay)) is None:
         print(f"round {number}: ended before the kill in a {phase}", flush=True)
@@ -236,9 +264,8 @@ def survive(
         f"step {max(run.steps(), default=0)}",
         flush=True,
       )
-    if not is_trained:
-      run.finish("train")
-    run.finish("evaluate")
+    for task in todo:
+      run.finish(task)
     end = run.end()
     assert len(end) == len(wanted_end)
     for found, expected in zip(end, wanted_end, strict=True):

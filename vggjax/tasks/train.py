@@ -1,7 +1,5 @@
 """Training of a network on a data set (Sect. 3.1)."""
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +7,17 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from vggjax import checkpoint, files, parallel, preemption
+from vggjax import checkpoint, parallel, preemption
 from vggjax import config as configuration
 from vggjax.errors import InputError, StoppedError
 from vggjax.localize import head
 from vggjax.models import parameters
 from vggjax.models.warm_start import warm_start
-from vggjax.tasks import run
+from vggjax.tasks import run, workdirs
 from vggjax.train import log, loop, optim, step
 from vggjax.weights.weights import Weights
 
 LOSSES = {"classes": step.classification_loss, **head.LOSSES}
-# Locked while a training runs in the workdir.
-LOCK_FILE = ".lock"
 # Keys that may change when a run goes on: they do not shape what it has done.
 FREE_KEYS = {
   "task",
@@ -60,7 +56,8 @@ def train(config: ConfigDict, workdir: Path) -> None:
   validation = None
   if watched:
     validation = run.open_split(config, watched, with_boxes=boxes)
-  with claimed_workdir(config, workdir):
+  with workdirs.locked(workdir):
+    claim_workdir(config, workdir)
     train_on(config, workdir, devices, source, validation)
 
 
@@ -123,7 +120,7 @@ def train_on(
     preemption.deferred() as should_stop,
   ):
     if begun:
-      state = go_on(checkpoints, state, card)
+      state = workdirs.go_on(checkpoints, state, card)
       run.note(f"{workdir} goes on from step {state.step} of {plan.num_steps}")
     with log.Log(
       workdir,
@@ -216,70 +213,6 @@ def create_state(
   )
 
 
-def go_on(
-  checkpoints: checkpoint.Checkpoints,
-  state: step.TrainState,
-  card: dict[str, Any],
-) -> step.TrainState:
-  """The newest state that is not damaged; the card gets the mean of its run.
-
-  Args:
-    checkpoints: of the run.
-    state: gives the structure.
-    card: of the training set as it is now.
-
-  Raises:
-    InputError: if no checkpoint can be read, or the training set has changed.
-  """
-  state, damaged = loop.restore_newest(checkpoints, state)
-  for error in damaged:
-    run.note(f"{error}; it is set aside, and the one before it is used")
-  saved = checkpoints.card(int(state.step))
-  if saved["data"] != card["data"]:
-    raise InputError(
-      f"the images of the training set are not those that the run in "
-      f"{checkpoints.folder.parent} began with; bring them back, or choose "
-      "another workdir"
-    )
-  card["mean"] = saved["mean"]
-  return state
-
-
-@contextlib.contextmanager
-def claimed_workdir(config: ConfigDict, workdir: Path) -> Iterator[None]:
-  """The workdir is this process's inside, and its config is this one.
-
-  Raises:
-    InputError: if another training runs in it, and as of `claim_workdir`.
-  """
-  try:
-    workdir.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise _cannot_be_used(workdir, error) from error
-  with contextlib.ExitStack() as stack:
-    if jax.process_index() == 0:
-      try:
-        has_locks = stack.enter_context(files.locked(workdir / LOCK_FILE))
-      except BlockingIOError as error:
-        raise InputError(
-          f"another training runs in {workdir} ({error.strerror}); wait for it "
-          "or choose another workdir"
-        ) from error
-      except OSError as error:
-        raise _cannot_be_used(workdir, error) from error
-      if not has_locks:
-        run.note(
-          f"the file system of {workdir} has no locks: see to it that no other "
-          "training runs there"
-        )
-    claim_workdir(config, workdir)
-    yield
-
-
-def _cannot_be_used(workdir: Path, error: OSError) -> InputError:
-  return InputError(f"workdir {workdir} cannot be used: {error.strerror}")
-
-
 def claim_workdir(config: ConfigDict, workdir: Path) -> None:
   """Creates the workdir with its config, or checks that it is this run's.
 
@@ -305,7 +238,7 @@ def claim_workdir(config: ConfigDict, workdir: Path) -> None:
       )
     configuration.save_config(config, path)
   except OSError as error:
-    raise _cannot_be_used(workdir, error) from error
+    raise workdirs.cannot_be_used(workdir, error) from error
 
 
 def differing_keys(config: ConfigDict, saved: dict[str, Any]) -> list[str]:
