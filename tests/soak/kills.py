@@ -26,6 +26,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from absl import logging
 
 from vggjax import checkpoint
 from vggjax.config import parse_arguments
@@ -55,7 +56,7 @@ OVERRIDES = (
 PHASES = {
   "preparing": 2.0,
   "statistics": 0.05,
-  "step": 0.5,
+  "step": 0.1,
   "save": 0.03,
   "evaluation": 0.3,
 }
@@ -190,7 +191,8 @@ def kill(run: Run, wanted: str, delay: float) -> str | None:
   steps, logged, abandoned = run.steps(), run.logged(), run.unfinished()
   process = run.start(
     "evaluate" if wanted == "evaluation" else "train",
-    checkpoint_every=1000 if wanted == "stop" else 1,
+    # In a save: with one after each step, there is nearly always one under way.
+    checkpoint_every=1 if wanted == "save" else 1000,
   )
 
   def is_on():
@@ -283,6 +285,7 @@ def main() -> None:
   parser.add_argument("--kills", type=int, default=25)
   parser.add_argument("--seed", type=int, default=0)
   options = parser.parse_args()
+  logging.set_verbosity(logging.ERROR)  # orbax warns of reading.
   with tempfile.TemporaryDirectory() as root:
     hits = survive(Path(root), options.kills, PHASES, options.seed)
   print(", ".join(f"{phase} {count}" for phase, count in hits.items()))
