@@ -18,6 +18,7 @@ from vggjax.files import STORAGE_ERRORS
 
 # Each a function of vggjax.tasks.NAME, imported when it is run.
 TASKS = ("train", "evaluate", "transfer")
+# Exit statuses; docs/reliability.md says what each asks for.
 BAD_INPUT, DIVERGED, CANNOT_STORE, INTERRUPTED = 2, 3, 4, 130
 # By SIGTERM; training has saved its state, unless it was sent a second one.
 TERMINATED = preemption.EXIT_STATUS
