@@ -143,16 +143,23 @@ def test_orbax_alone_does_not_notice_other_values(copied):
 
 def test_a_damaged_newer_card_keeps_the_best_from_being_named(copied):
   path = copied / checkpoint.FOLDER / "1" / checkpoint.CARD_FILE
-  path.write_text(path.read_text().replace("12.5", "2.5"))
+  good = path.read_text()
+  path.write_text(good.replace("12.5", "2.5"))
   with pytest.raises(DamagedError, match="checkpoints/1 is damaged"):
     checkpoint.load_run(copied)
   assert checkpoint.load_run(copied, "last")[2] == 2
+  assert checkpoint.latest_card(copied) == (CARD, 2)
+  damage(copied / checkpoint.FOLDER / "2" / checkpoint.CARD_FILE, "zeros")
+  path.write_text(good)
+  assert checkpoint.latest_card(copied) == (CARD, 1)
 
 
 def test_without_an_intact_checkpoint_nothing_is_moved(copied):
   for step in (1, 2):
     for path in files_of(copied, step):
       damage(copied / path, "zeros")
+  with pytest.raises(DamagedError, match="checkpoints/2 is damaged"):
+    checkpoint.latest_card(copied)
   with pytest.raises(seal.InputError, match="can be read: checkpoint"):
     restore_newest(copied)
   assert (copied / checkpoint.FOLDER / "2").is_dir()

@@ -273,12 +273,26 @@ def load_run(
 
 
 def latest_card(workdir: str | Path) -> tuple[dict[str, Any], int] | None:
-  """The card and the step of a run's newest checkpoint; None without one."""
+  """The newest card of a run that is not damaged, and its step.
+
+  Returns:
+    None without a checkpoint.
+
+  Raises:
+    DamagedError: if all cards are.
+  """
   if not has_checkpoints(workdir):
     return None
+  found = None
   with Checkpoints(workdir, read_only=True) as checkpoints:
-    steps = checkpoints.steps()
-    return (checkpoints.card(steps[-1]), steps[-1]) if steps else None
+    for step in reversed(checkpoints.steps()):
+      try:
+        return checkpoints.card(step), step
+      except DamagedError as error:
+        found = found or error
+  if found:
+    raise found
+  return None
 
 
 def has_checkpoints(workdir: str | Path) -> bool:
