@@ -130,13 +130,11 @@ def test_orbax_alone_does_not_notice_other_values(copied):
   good, reasons = path.read_bytes(), []
   for position in range(500, len(good) - 500, len(good) // 8):
     damage(path, "flip", position)
-    with contextlib.suppress(DamagedError):
+    try:
       params, _, _ = checkpoint.load_run(copied)
       tiny.assert_identical(params, trees(2)[0])
-      continue
-    with pytest.raises(DamagedError) as error:
-      checkpoint.load_run(copied)
-    reasons.append(str(error.value))
+    except DamagedError as error:
+      reasons.append(str(error))
     path.write_bytes(good)
   assert any("params are not those saved" in reason for reason in reasons)
 
