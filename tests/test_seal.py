@@ -152,6 +152,13 @@ def test_a_damaged_newer_card_keeps_the_best_from_being_named(copied):
   assert checkpoint.latest_card(copied) == (CARD, 1)
 
 
+def test_one_half_deleted_is_not_the_best(copied):
+  """Its run was killed while it made room; 2 was the better one, too."""
+  shutil.rmtree(copied / checkpoint.FOLDER / "1" / "card")
+  assert checkpoint.load_run(copied)[2] == 2
+  assert not restore_newest(copied)
+
+
 def test_without_an_intact_checkpoint_nothing_is_moved(copied):
   for step in (1, 2):
     for path in files_of(copied, step):

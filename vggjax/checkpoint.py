@@ -9,7 +9,7 @@ save leaves the older ones.
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
+from jax.experimental import multihost_utils
 
 from vggjax import orbax_manager, seal
 from vggjax.errors import InputError, StorageError
@@ -61,8 +62,10 @@ class Checkpoints:
       DamagedError: if one of the cards is, so that it may be the best.
     """
     steps = self.steps()
+    # Without a card: a run was killed while it deleted this one.
+    known = [s for s in steps if (self.folder / str(s) / CARD_FILE).exists()]
     return orbax_manager.best_step(
-      [(step, self._read(step)["watched_error"]) for step in steps]
+      [(step, self._read(step)["watched_error"]) for step in known or steps]
     )
 
   def save(
@@ -146,19 +149,23 @@ class Checkpoints:
       except DamagedError as error:
         damaged[step] = error
         continue
-      for bad in damaged:
-        folder = self.folder / str(bad)
-        aside = folder.with_name(f"{bad}.damaged")
-        if aside.exists():
-          aside.rmtree()
-        folder.rename(aside)
-      self._manager.reload()
+      self._set_aside(damaged)
       return step, *found, list(damaged.values())
     reasons = "; ".join(map(str, damaged.values())) or "none is complete"
     raise InputError(
       f"no checkpoint in {self.folder} can be read: {reasons}; bring one back "
       "from a backup, or start in a new workdir"
     )
+
+  def _set_aside(self, steps: Iterable[int]) -> None:
+    for step in steps if jax.process_index() == 0 else ():
+      folder = self.folder / str(step)
+      aside = folder.with_name(f"{step}.damaged")
+      if aside.exists():
+        aside.rmtree()
+      folder.rename(aside)
+    multihost_utils.sync_global_devices("damaged checkpoints are set aside")
+    self._manager.reload()
 
   def restore_params(self, step: int) -> tuple[dict, dict[str, Any]]:
     """The parameters as NumPy arrays, and the card, of a saved step.
