@@ -256,7 +256,8 @@ def test_a_damaged_newest_checkpoint_is_passed_over(
   assert f"checkpoints/{newest} is damaged" in err
   assert "it is set aside, and the one before it is used" in err
   assert "Traceback" not in err
-  tiny.assert_identical(checkpoint.load_run(workdir, "last")[0], final)
+  # Not the same bits: `trained` is not compiled quickly.
+  tiny.assert_close(checkpoint.load_run(workdir, "last")[0], final, 1e-4)
 
 
 def test_what_cannot_be_stored_has_a_status_of_its_own(

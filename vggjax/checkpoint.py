@@ -9,6 +9,7 @@ save leaves the older ones.
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,9 @@ class Checkpoints:
       steps = self.steps()
       kept = f"that of step {steps[-1]} is kept" if steps else "there is none"
       reason = (str(error).splitlines() or [type(error).__name__])[0]
+      # What tensorstore says goes on about its own formats.
+      if match := re.search(r"OS error \d+: ([^\[\]]+)", reason):
+        reason = match[1]
       raise StorageError(
         f"cannot save a checkpoint in {self.folder}: {reason[:300]}; {kept}, "
         "and the same command goes on from there"

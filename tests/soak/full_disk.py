@@ -52,6 +52,7 @@ def run(root: Path) -> None:
   found.finish("train")
   for array, wanted in zip(found.end(), undisturbed.end(), strict=True):
     np.testing.assert_array_equal(array, wanted)
+  subprocess.run(["umount", found.root], check=True)
   print(f"went on from step {steps[-1]} to the same end")
 
 
