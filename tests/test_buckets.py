@@ -1,7 +1,9 @@
 """Grouping by padded shape: each image once, in its place (Sect. 3.2)."""
 
 import functools
+import os
 
+import counting_source
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -265,3 +267,13 @@ def test_bad_batch_size(batch_size):
     make_buckets(batch_size=batch_size)
   for word in ("batch size", str(batch_size), "8 devices"):
     assert word in str(caught.value)
+
+
+def test_an_evaluation_holds_a_bounded_number_of_images():
+  """As many of 3,000 images as of 600: of each shape less than a batch."""
+  for count in (600, 3_000):
+    held, shapes = counting_source.most_held(count)
+    waiting = shapes * (counting_source.BATCH - 1) + counting_source.BATCH
+    # Read, decoded and ready: at most a core's worth each, and two.
+    ahead = 4 * max(2, len(os.sched_getaffinity(0))) + 4
+    assert counting_source.BATCH <= held <= waiting + ahead < 600

@@ -1,10 +1,14 @@
 """Checkpoints of any tree, and the hash of parameters."""
 
+import resource
+
 import jax
 import numpy as np
+import pytest
 import tiny
 
 from vggjax import checkpoint
+from vggjax.errors import StorageError
 
 
 def test_what_is_saved_comes_back_bit_for_bit(tmp_path):
@@ -50,3 +54,34 @@ def test_params_hash_sees_values_names_shapes_and_types():
   assert len(hashes) == 5
   copy = {name: base[name].copy() for name in ("b", "a")}
   assert checkpoint.params_hash(copy) == checkpoint.params_hash(base)
+
+
+def test_a_full_disk_keeps_the_older_checkpoint(tmp_path):
+  """Here: files may not grow; soak/full_disk.py fills a real one."""
+  rng = np.random.default_rng(0)
+  params = {"fc8": {"kernel": rng.normal(size=(200, 100))}}
+  training = {"step": np.int32(1)}
+  saved = checkpoint.Checkpoints(tmp_path)
+  saved.save(1, params, training, {})
+  saved.wait()
+
+  def save(step, finish):
+    saved.save(step, params, training, {})
+    while True:  # The loop asks after each step.
+      finish()
+
+  before = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+  try:
+    for step, finish in ((2, saved.wait), (3, saved.check)):
+      with pytest.raises(StorageError, match="of step 1 is kept") as error:
+        save(step, finish)
+      assert len(str(error.value).splitlines()) == 1
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+  saved.save(4, params, training, {})
+  saved.close()
+  with checkpoint.Checkpoints(tmp_path) as saved:
+    assert saved.steps() == [1, 4]
+    empty = jax.tree.map(np.zeros_like, (params, training))
+    tiny.assert_identical(saved.restore(1, *empty), (params, training))

@@ -1,10 +1,13 @@
 """A file is the old or the new one, never a part."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
-from vggjax.files import written_whole
+from vggjax.errors import InputError
+from vggjax.files import check_local, locked, written_whole
 
 
 def test_new_and_replaced(tmp_path):
@@ -40,3 +43,48 @@ def test_nothing_written_replaces_nothing(tmp_path):
   with pytest.raises(FileNotFoundError), written_whole(path):
     pass
   assert path.read_text() == "older"
+
+
+HOLDER = """
+import sys, time
+from vggjax import files
+with files.locked(sys.argv[1]):
+  print("locked", flush=True)
+  time.sleep(1000)
+"""
+
+
+def test_a_lock_is_held_by_one_and_dies_with_its_process(tmp_path):
+  path = tmp_path / "lock"
+  command = [sys.executable, "-c", HOLDER, path]
+  with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+    assert holder.stdout.readline() == "locked\n"
+    with (
+      pytest.raises(BlockingIOError, match=f"process {holder.pid} on "),
+      locked(path),
+    ):
+      pass
+    holder.kill()
+    holder.wait()
+  for _ in range(2):
+    with locked(path) as has_locks:
+      assert has_locks
+    with path.open() as file:
+      assert file.read().startswith(f"process {os.getpid()} on ")
+
+
+@pytest.mark.parametrize("address", ["gs://b/run", "gs:/b/run", "s3://b"])
+def test_an_object_store_is_refused_not_made_a_folder(
+  tmp_path, monkeypatch, address
+):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(InputError, match="is in an object store"):
+    check_local(address)
+  with (
+    pytest.raises(InputError, match="is in an object store"),
+    written_whole(f"{address}/a.json"),
+  ):
+    pass
+  assert not os.listdir(tmp_path)
+  check_local("runs/a:b/c")
+  check_local("/runs/gs:/c")

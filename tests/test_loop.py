@@ -15,7 +15,14 @@ STEPS_PER_EPOCH = 3
 DATA = tiny.batches(12)
 
 
-def train(workdir, num_steps=9, data=DATA, stop_after=None, **plan):
+def train(
+  workdir,
+  num_steps=9,
+  data=DATA,
+  stop_after=None,
+  should_stop=lambda step: False,
+  **plan,
+):
   """Trains; with `stop_after` the batches end as if the process had died."""
   state = tiny.state()
   devices = parallel.select_devices(2)
@@ -53,6 +60,7 @@ def train(workdir, num_steps=9, data=DATA, stop_after=None, **plan):
         card={"mean": [1.0, 2.0, 3.0]},
         log=writer,
         devices=devices,
+        should_stop=should_stop,
       )
 
 
@@ -70,6 +78,20 @@ def test_a_stopped_run_ends_as_one_never_stopped(tmp_path, undisturbed):
       train(tmp_path, stop_after=stop_after, **plan)
   found = train(tmp_path, **plan)
   tiny.assert_identical(found, wanted)
+
+
+def test_the_same_twice_gives_the_same_bits(tmp_path, undisturbed):
+  _, wanted, plan = undisturbed
+  tiny.assert_identical(train(tmp_path, **plan), wanted)
+
+
+def test_asked_to_stop_it_saves_after_the_step(tmp_path, undisturbed):
+  _, wanted, plan = undisturbed
+  stopped = train(tmp_path, should_stop=lambda step: step == 5, **plan)
+  assert stopped.step == 5
+  with Checkpoints(tmp_path, read_only=True) as checkpoints:
+    assert checkpoints.steps()[-1] == 5
+  tiny.assert_identical(train(tmp_path, **plan), wanted)
 
 
 def test_the_metrics_of_a_resumed_run_stand_once(tmp_path, undisturbed):

@@ -1,11 +1,9 @@
 """The command line end to end: train, be killed, go on, evaluate."""
 
+import errno
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +11,12 @@ import pytest
 import tiny
 
 import vggjax
-from vggjax import checkpoint, cli, images, main
+from vggjax import checkpoint, cli, files, images, main
 from vggjax.config import parse_arguments
 from vggjax.evaluate import store
 from vggjax.models import create, vgg
-from vggjax.tasks import train
-from vggjax.train import log, loop
+from vggjax.tasks import train, workdirs
+from vggjax.train import log
 
 OVERRIDES = (
   "--config.width=0.0625",
@@ -193,6 +191,18 @@ def test_bad_input_gives_one_line(trained, photos, capsys, task, more, message):
   assert len(err.splitlines()) == 1
 
 
+def test_a_second_training_is_refused_and_evaluation_is_not(
+  trained, photos, capsys
+):
+  with files.locked(trained / workdirs.LOCK_FILE):
+    assert main.main(arguments("train", photos, trained)) == main.BAD_INPUT
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"another training runs in {trained} (process {os.getpid()}" in line
+    evaluation = arguments("evaluate", photos, trained, "--config.split=nope")
+    assert main.main(evaluation) == main.BAD_INPUT
+    assert "nope" in capsys.readouterr().err
+
+
 def test_a_missing_source_run_is_named(photos, tmp_path, capsys):
   command = arguments("train", photos, tmp_path / "D-256")
   command[0] = "--config=configs/classification.py:D-256,mini"
@@ -211,6 +221,60 @@ def test_a_workdir_that_cannot_be_used_is_named(photos, tmp_path, capsys):
   assert main.main(command) == main.BAD_INPUT
   err = capsys.readouterr().err
   assert f"workdir {tmp_path}/file/run cannot be used: Not a directory" in err
+
+
+def test_a_run_does_not_go_on_with_other_images(trained, tmp_path, capsys):
+  photos = tiny.photo_folder(tmp_path / "photos", train=17)
+  command = arguments("train", photos, shutil.copytree(trained, tmp_path / "r"))
+  saved = tmp_path / "r" / checkpoint.CONFIG_FILE
+  source = json.loads((trained / checkpoint.CONFIG_FILE).read_text())["dataset"]
+  text = saved.read_text().replace(source["source"], f"folder:{photos}")
+  saved.write_text(text)
+  assert main.main(command) == main.BAD_INPUT
+  assert "images of the training set are not those" in capsys.readouterr().err
+  saved.write_text(text[:-20])
+  assert main.main(command) == main.BAD_INPUT
+  assert f"{saved} is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("quick_compile")
+def test_a_damaged_newest_checkpoint_is_passed_over(
+  trained, photos, tmp_path, capsys
+):
+  workdir = shutil.copytree(trained, tmp_path / "r")
+  final = checkpoint.load_run(trained, "last")[0]
+  newest = max(saved_steps(workdir))
+  for path in (workdir / checkpoint.FOLDER / str(newest)).rglob("*"):
+    if path.is_file():
+      path.write_bytes(path.read_bytes()[:-1])
+  command = arguments("evaluate", photos, workdir, "--config.checkpoint=last")
+  assert main.main(command) == main.BAD_INPUT
+  [line] = capsys.readouterr().err.splitlines()
+  assert f"checkpoints/{newest} is damaged" in line
+  assert main.main(arguments("train", photos, workdir)) == 0
+  err = capsys.readouterr().err
+  assert f"checkpoints/{newest} is damaged" in err
+  assert "it is set aside, and the one before it is used" in err
+  assert "Traceback" not in err
+  # Not the same bits: `trained` is not compiled quickly.
+  tiny.assert_close(checkpoint.load_run(workdir, "last")[0], final, 1e-4)
+
+
+def test_what_cannot_be_stored_has_a_status_of_its_own(
+  trained, photos, tmp_path, capsys, monkeypatch
+):
+  def fail(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device", "the/file")
+
+  command = arguments("train", photos, trained)
+  monkeypatch.setattr(train, "train_on", fail)
+  assert main.main(command) == main.CANNOT_STORE
+  err = capsys.readouterr().err
+  assert err == "vggjax: the/file: No space left on device\n"
+
+  command[-1] = "--workdir=gs://bucket/run"
+  assert main.main(command) == main.BAD_INPUT
+  assert "gs://bucket/run is in an object store" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("quick_compile")
@@ -236,71 +300,3 @@ def test_the_command_has_help_version_networks_and_tasks(capsys):
   evaluation = ["--config=evaluation.py:A-256", "--workdir=x"]
   assert cli.run(["train", *evaluation]) == main.BAD_INPUT
   assert "task is evaluate, not train" in capsys.readouterr().err
-
-
-def start(photos, workdir):
-  """The training command in a process of its own, on one device."""
-  command = arguments("train", photos, workdir, "--config.pictures=False")
-  environment = {
-    **os.environ,
-    "XLA_FLAGS": "",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # Compiling takes most of the time.
-  }
-  return subprocess.Popen(
-    [sys.executable, "-m", "vggjax.main", *command],
-    env=environment,
-    stdout=subprocess.DEVNULL,
-    stderr=subprocess.PIPE,
-  )
-
-
-def kill_when(process, condition, seconds=240):
-  """Kills the process at the first moment that the condition holds."""
-  end = time.monotonic() + seconds
-  while not condition():
-    assert process.poll() is None, process.stderr.read().decode()
-    assert time.monotonic() < end
-    time.sleep(0.0005)
-  process.send_signal(signal.SIGKILL)
-  assert process.wait() == -signal.SIGKILL
-
-
-def test_a_run_killed_in_an_epoch_and_in_a_save_ends_the_same(photos, tmp_path):
-  killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
-  folder = killed / checkpoint.FOLDER
-
-  def finished():
-    return {int(p.name) for p in folder.glob("*") if p.name.isdigit()}
-
-  def saving():
-    return any(int(p.name.split(".")[0]) >= 2 for p in folder.glob("*tmp*"))
-
-  kill_when(start(photos, killed), saving)
-  torn = list(folder.glob("*tmp*"))
-  assert torn or finished()
-  at_first = finished()
-
-  def training_on():
-    # Step 5 is in the middle of the second epoch.
-    return max(finished(), default=0) >= 5
-
-  kill_when(start(photos, killed), training_on)
-  assert finished() != at_first
-  assert max(finished()) < 9
-
-  for workdir in (killed, undisturbed):
-    process = start(photos, workdir)
-    assert process.wait() == 0, process.stderr.read().decode()
-  states = [final_state(photos, workdir) for workdir in (killed, undisturbed)]
-  tiny.assert_identical(*states)
-  assert int(states[0].step) == 9
-
-
-def final_state(photos, workdir):
-  """Everything the last checkpoint holds."""
-  config, _ = parse_arguments(arguments("train", photos, workdir))
-  card = checkpoint.load_run(workdir)[1]
-  state = train.create_state(config, card, None)
-  with checkpoint.Checkpoints(workdir, read_only=True) as checkpoints:
-    return loop.restore(checkpoints, state, checkpoints.steps()[-1])

@@ -11,3 +11,11 @@ class InputError(Exception):
 
 class NonFiniteError(RuntimeError):
   """The loss or the gradient is no longer a finite number."""
+
+
+class StorageError(RuntimeError):
+  """Something cannot be stored; the message says what is kept."""
+
+
+class StoppedError(Exception):
+  """Training has saved its state and stopped, because it was asked to."""

@@ -1,15 +1,76 @@
 """Where files are kept, and files that are either whole or not there."""
 
 import contextlib
+import errno
+import fcntl
 import os
+import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+
+from vggjax.errors import InputError
+
+# What a file system says that has no locks.
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+# What tells of the place of a file, not of a mistake in the program.
+STORAGE_ERRORS = (
+  errno.EACCES,
+  errno.EDQUOT,
+  errno.EFBIG,
+  errno.EIO,
+  errno.ENOSPC,
+  errno.EPERM,
+  errno.EROFS,
+  errno.ESTALE,
+)
 
 
 def cache_folder() -> Path:
   """What can be had again is kept here: $VGGJAX_CACHE, or ~/.cache/vggjax."""
   folder = os.environ.get("VGGJAX_CACHE") or "~/.cache/vggjax"
   return Path(folder).expanduser()
+
+
+def check_local(path: str | Path) -> None:
+  """Raises InputError for what is not a path but an address (gs://, s3://)."""
+  # Path("gs://a") has one slash.
+  if match := re.match(r"([a-z][a-z0-9+.-]+):/", str(path)):
+    raise InputError(
+      f"{path} is in an object store, and runs need files that are renamed, "
+      "locked and mapped into memory; give a local folder or one on a shared "
+      f"file system, and copy the finished run to {match[1]}://"
+    )
+
+
+@contextlib.contextmanager
+def locked(path: str | Path) -> Iterator[bool]:
+  """Holds a lock that ends with the block, or with the process.
+
+  Args:
+    path: of a file, made if missing, that is for the lock alone.
+
+  Yields:
+    Whether the file system has locks; without, nothing is locked.
+
+  Raises:
+    BlockingIOError: if another process holds it; its strerror says which.
+  """
+  with Path(path).open("a+") as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      file.seek(0)
+      raise BlockingIOError(error.errno, file.read().strip()) from error
+    except OSError as error:
+      if error.errno not in NO_LOCKS:
+        raise
+      yield False
+      return
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+    file.flush()
+    yield True
 
 
 @contextlib.contextmanager
@@ -26,6 +87,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     The path of a new file in the same folder.
   """
   path = Path(path)
+  check_local(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
   try:

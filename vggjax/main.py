@@ -10,13 +10,18 @@ from pathlib import Path
 
 from absl import logging
 
+from vggjax import preemption
 from vggjax.compilation import keep_programs
 from vggjax.config import parse_arguments
-from vggjax.errors import InputError, NonFiniteError
+from vggjax.errors import InputError, NonFiniteError, StoppedError, StorageError
+from vggjax.files import STORAGE_ERRORS
 
 # Each a function of vggjax.tasks.NAME, imported when it is run.
 TASKS = ("train", "evaluate", "transfer")
-BAD_INPUT, DIVERGED, INTERRUPTED = 2, 3, 130
+# Exit statuses; docs/reliability.md says what each asks for.
+BAD_INPUT, DIVERGED, CANNOT_STORE, INTERRUPTED = 2, 3, 4, 130
+# By SIGTERM; training has saved its state, unless it was sent a second one.
+TERMINATED = preemption.EXIT_STATUS
 
 
 def main(arguments: Sequence[str] | None = None, task: str = "") -> int:
@@ -28,33 +33,52 @@ def main(arguments: Sequence[str] | None = None, task: str = "") -> int:
     task: what the config's task must be; "": any.
 
   Returns:
-    The exit status: 0, BAD_INPUT, DIVERGED or INTERRUPTED.
+    The exit status: 0, BAD_INPUT, DIVERGED, CANNOT_STORE, INTERRUPTED or
+    TERMINATED.
   """
   keep_programs()
-  # orbax warns of what is as it should be.
-  logging.set_verbosity(logging.ERROR)
+  # orbax warns of what is as it should be, and logs the errors that it raises.
+  logging.set_verbosity(logging.FATAL)
   try:
-    config, workdir = parse_arguments(
-      sys.argv[1:] if arguments is None else arguments
-    )
-    if task and config.task != task:
-      raise InputError(
-        f"this config's task is {config.task}, not {task}; e.g. "
-        "configs/classification.py trains, configs/evaluation.py evaluates, "
-        "configs/transfer.py transfers"
-      )
-    module = importlib.import_module(f"vggjax.tasks.{config.task}")
-    getattr(module, config.task)(config, Path(workdir))
+    with preemption.handled():
+      run(arguments, task)
   except InputError as error:
     print(f"vggjax: {error}", file=sys.stderr)
     return BAD_INPUT
   except NonFiniteError as error:
     print(f"vggjax: {error}", file=sys.stderr)
     return DIVERGED
+  except StorageError as error:
+    print(f"vggjax: {error}", file=sys.stderr)
+    return CANNOT_STORE
+  except OSError as error:
+    if error.errno not in STORAGE_ERRORS:
+      raise
+    place = f"{error.filename}: " if error.filename else ""
+    print(f"vggjax: {place}{error.strerror}", file=sys.stderr)
+    return CANNOT_STORE
+  except StoppedError as stopped:
+    print(f"vggjax: {stopped}", file=sys.stderr)
+    return TERMINATED
   except KeyboardInterrupt:
     print("vggjax: stopped; the same command goes on", file=sys.stderr)
     return INTERRUPTED
   return 0
+
+
+def run(arguments: Sequence[str] | None, task: str) -> None:
+  """Runs the task as `main` does, but raises what is wrong."""
+  config, workdir = parse_arguments(
+    sys.argv[1:] if arguments is None else arguments
+  )
+  if task and config.task != task:
+    raise InputError(
+      f"this config's task is {config.task}, not {task}; e.g. "
+      "configs/classification.py trains, configs/evaluation.py evaluates, "
+      "configs/transfer.py transfers"
+    )
+  module = importlib.import_module(f"vggjax.tasks.{config.task}")
+  getattr(module, config.task)(config, Path(workdir))
 
 
 if __name__ == "__main__":

@@ -23,10 +23,11 @@ def cache_path(
 
 
 def read_json(path: Path) -> Any | None:
-  """The file's content, or None if it is not there."""
-  if not path.is_file():
+  """The file's content; None if it is not there or damaged: it can be had."""
+  try:
+    return json.loads(path.read_text(encoding="utf-8"))
+  except (FileNotFoundError, ValueError):
     return None
-  return json.loads(path.read_text(encoding="utf-8"))
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -7,13 +7,13 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from vggjax import checkpoint, parallel
+from vggjax import checkpoint, parallel, preemption
 from vggjax import config as configuration
-from vggjax.errors import InputError
+from vggjax.errors import InputError, StoppedError
 from vggjax.localize import head
 from vggjax.models import parameters
 from vggjax.models.warm_start import warm_start
-from vggjax.tasks import run
+from vggjax.tasks import run, workdirs
 from vggjax.train import log, loop, optim, step
 from vggjax.weights.weights import Weights
 
@@ -49,8 +49,6 @@ FREE_KEYS = {
 
 def train(config: ConfigDict, workdir: Path) -> None:
   """Trains a network, or goes on with the run in the workdir."""
-  from vggjax.data import pipeline, statistics
-
   devices = parallel.select_devices(config.num_devices)
   parallel.check_batch_size(config.batch_size, devices, config.microbatches)
   boxes = config.objective != "classes"
@@ -59,7 +57,21 @@ def train(config: ConfigDict, workdir: Path) -> None:
   validation = None
   if watched:
     validation = run.open_split(config, watched, with_boxes=boxes)
-  claim_workdir(config, workdir)
+  with workdirs.locked(workdir):
+    claim_workdir(config, workdir)
+    train_on(config, workdir, devices, source, validation)
+
+
+def train_on(
+  config: ConfigDict,
+  workdir: Path,
+  devices: list[jax.Device],
+  source: Any,
+  validation: Any | None,
+) -> None:
+  """Trains in a workdir that is this process's, on opened splits."""
+  from vggjax.data import pipeline, statistics
+
   measured = statistics.compute_statistics(source, progress=config.progress)
   card = run.make_card(config, source, measured.mean)
   if validation:
@@ -67,11 +79,9 @@ def train(config: ConfigDict, workdir: Path) -> None:
   plan = make_plan(config, source.num_examples)
   card["num_steps"] = plan.num_steps
   card["steps_per_epoch"] = plan.steps_per_epoch
-  begun = checkpoint.latest_card(workdir)
+  begun = checkpoint.has_checkpoints(workdir)
   source_weights = None
-  if begun:
-    card["mean"] = begun[0]["mean"]
-  elif config.init_from:
+  if config.init_from and not begun:
     source_weights = load_initial(config, workdir)
     card["mean"] = list(source_weights.mean)
   state = create_state(config, card, source_weights)
@@ -106,10 +116,13 @@ def train(config: ConfigDict, workdir: Path) -> None:
     )
 
   keep = config.keep_checkpoints
-  with checkpoint.Checkpoints(workdir, keep=keep) as checkpoints:
-    if steps := checkpoints.steps():
-      state = loop.restore(checkpoints, state, steps[-1])
-      run.note(f"{workdir} goes on from step {steps[-1]} of {plan.num_steps}")
+  with (
+    checkpoint.Checkpoints(workdir, keep=keep) as checkpoints,
+    preemption.deferred() as should_stop,
+  ):
+    if begun:
+      state = workdirs.go_on(checkpoints, state, card)
+      run.note(f"{workdir} goes on from step {state.step} of {plan.num_steps}")
     with log.Log(
       workdir,
       first_step=int(state.step),
@@ -118,7 +131,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
       batch_size=config.batch_size,
       progress=config.progress,
     ) as writer:
-      loop.train(
+      state = loop.train(
         state,
         plan=plan,
         train_batches=train_batches,
@@ -127,7 +140,13 @@ def train(config: ConfigDict, workdir: Path) -> None:
         card=card,
         log=writer,
         devices=devices,
+        should_stop=should_stop,
       )
+  if state.step < plan.num_steps:
+    raise StoppedError(
+      f"stopped by SIGTERM, saved at step {state.step} of {plan.num_steps}; "
+      "the same command goes on"
+    )
   run.note_capped(sum(batches.capped for batches in passes))
   if config.pictures:
     draw_learning_curves(config, workdir)
@@ -206,7 +225,13 @@ def claim_workdir(config: ConfigDict, workdir: Path) -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     if not (path.exists() and checkpoint.has_checkpoints(workdir)):
       configuration.save_config(config, path)
-    saved = configuration.load_config(path)
+    try:
+      saved = configuration.load_config(path)
+    except (ValueError, TypeError, AttributeError) as error:
+      raise InputError(
+        f"{path} is damaged ({error}); bring it back from a backup, or choose "
+        "another workdir"
+      ) from error
     if differing := differing_keys(config, saved):
       raise InputError(
         f"workdir {workdir} holds a run with another config: "
@@ -214,9 +239,7 @@ def claim_workdir(config: ConfigDict, workdir: Path) -> None:
       )
     configuration.save_config(config, path)
   except OSError as error:
-    raise InputError(
-      f"workdir {workdir} cannot be used: {error.strerror}"
-    ) from error
+    raise workdirs.cannot_be_used(workdir, error) from error
 
 
 def differing_keys(config: ConfigDict, saved: dict[str, Any]) -> list[str]:

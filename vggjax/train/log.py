@@ -174,12 +174,15 @@ def watched(metrics: dict[str, Any]) -> str:
 
 
 def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:
-  """The lines of a run's metrics file; an unfinished last line is left out."""
+  """The lines of a run's metrics file; what is not one is left out."""
   path = Path(workdir) / METRICS_FILE
-  if not path.exists():
-    return []
-  lines = path.read_text().splitlines(keepends=True)
-  return [json.loads(line) for line in lines if line.endswith("\n")]
+  records = []
+  if path.exists():
+    for line in path.read_text(errors="replace").splitlines(keepends=True):
+      # An unfinished last line, or a damaged one.
+      with contextlib.suppress(ValueError):
+        records += [json.loads(line)] if line.endswith("\n") else []
+  return records
 
 
 def _drop_later_lines(path: Path, step: int) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from vggjax import parallel
 from vggjax.checkpoint import Checkpoints
 from vggjax.errors import NonFiniteError
+from vggjax.seal import DamagedError
 from vggjax.train.log import Log, watched
 from vggjax.train.step import TrainState, train_step, validation_step
 
@@ -51,6 +52,7 @@ def train(
   card: dict[str, Any],
   log: Log,
   devices: list[jax.Device],
+  should_stop: Callable[[int], bool] = lambda step: False,
 ) -> TrainState:
   """Trains to the end of the plan, from the state's own step.
 
@@ -64,12 +66,14 @@ def train(
     card: saved with each checkpoint.
     log: where metrics go.
     devices: to run on.
+    should_stop: of the steps done, asked after each: whether to save and stop.
 
   Returns:
-    The final state, on the host.
+    The final state, on the host; saved.
 
   Raises:
     NonFiniteError: if the loss or the gradient is not finite.
+    StorageError: if it cannot be saved.
   """
   recompute = state.model.rematerialize != "none"
   run_step = parallel.data_parallel(
@@ -84,9 +88,11 @@ def train(
     state, metrics = run_step(state, batch)
     step += 1
     log.train(step, metrics)
+    checkpoints.check()
+    stops = should_stop(step)
 
     ends_epoch = step % plan.steps_per_epoch == 0 or step == plan.num_steps
-    if not (ends_epoch or step % plan.checkpoint_every == 0):
+    if not (ends_epoch or stops or step % plan.checkpoint_every == 0):
       continue
     with log.paused():
       error = None
@@ -97,6 +103,8 @@ def train(
         if step % plan.steps_per_epoch == 0:
           state = _after_epoch(state, error, plan)
       save(checkpoints, parallel.to_host(state), card, error)
+    if stops:
+      break
   checkpoints.wait()
   return parallel.to_host(state)
 
@@ -152,6 +160,16 @@ def restore(
   """The state saved at a step; `state` gives its structure."""
   params, training = checkpoints.restore(step, state.params, _training(state))
   return state.replace(params=params, **training)
+
+
+def restore_newest(
+  checkpoints: Checkpoints, state: TrainState
+) -> tuple[TrainState, list[DamagedError]]:
+  """The newest state that is not damaged, and what is wrong with newer ones."""
+  _, params, training, damaged = checkpoints.restore_newest(
+    state.params, _training(state)
+  )
+  return state.replace(params=params, **training), damaged
 
 
 def _training(state: TrainState) -> dict[str, Any]:
