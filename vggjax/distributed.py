@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -32,6 +33,8 @@ _LOOK_EVERY = 0.5
 # Others may compute for long before they answer, milliseconds.
 _PATIENCE = 7 * 24 * 3600 * 1000
 _FAILED = "vggjax/failed/"
+# What JAX says of a process that it cannot reach.
+_LOSS = re.compile(r"Gloo|[Cc]oordination service|heartbeat|Connection closed")
 
 _turns = itertools.count()
 _ending = threading.Event()
@@ -244,11 +247,8 @@ def run(function: Callable[[], int]) -> int:
   if count() == 1:
     return function()
   try:
-    status = function()
-  except jax.errors.JaxRuntimeError as error:
-    if "Gloo" not in str(error):
-      traceback.print_exc()
-    status = LOST
+    with ending_when_lost():
+      status = function()
   except Exception:
     traceback.print_exc()
     status = 1
@@ -258,6 +258,20 @@ def run(function: Callable[[], int]) -> int:
   _ending.set()
   jax.distributed.shutdown()
   return status
+
+
+@contextlib.contextmanager
+def ending_when_lost() -> Iterator[None]:
+  """Ends this process at once when it loses another inside.
+
+  What is around it would wait for the other when it is left.
+  """
+  try:
+    yield
+  except jax.errors.JaxRuntimeError as error:
+    if count() == 1 or not _LOSS.search(str(error)):
+      raise
+    _end(LOST, "it lost another")
 
 
 def _end(status: int, reason: str) -> None:
