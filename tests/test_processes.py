@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tiny
 
-from vggjax import checkpoint, distributed, main
+from vggjax import checkpoint, main, membership
 from vggjax.config import parse_arguments
 from vggjax.evaluate import store
 from vggjax.tasks import train
@@ -187,7 +187,7 @@ def kill_second(environment, photos, root):
 
 def test_one_lost_ends_the_other_with_a_line(runs):
   status, messages, seconds = runs[1]
-  assert status == distributed.LOST
+  assert status == membership.LOST
   assert "vggjax: process 1 of 2 was lost; the same command" in messages
   assert messages.splitlines()[-1] == (
     "vggjax: process 1 of 2 was killed by SIGKILL, and the others were stopped"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from absl import logging
 
-from vggjax import distributed, preemption
+from vggjax import distributed, membership, preemption
 from vggjax.compilation import keep_programs
 from vggjax.config import flatten, parse_arguments
 from vggjax.errors import InputError, NonFiniteError, StoppedError, StorageError
@@ -29,13 +29,13 @@ def main(arguments: Sequence[str] | None = None, task: str = "") -> int:
 
   Args:
     arguments: --config=FILE[:ARGUMENTS] [--config.KEY=VALUE ...] --workdir=DIR,
-      and the options of `distributed`; None: those of the command line.
+      and the options of `membership`; None: those of the command line.
     task: what the config's task must be; "": any.
 
   Returns:
     The exit status: 0, BAD_INPUT, DIVERGED, CANNOT_STORE, INTERRUPTED or
     TERMINATED. One of several processes exits itself where that is not 0, with
-    distributed.LOST when another was lost.
+    membership.LOST when another was lost.
   """
   keep_programs()
   # orbax warns of what is as it should be, and logs the errors that it raises.
@@ -43,14 +43,14 @@ def main(arguments: Sequence[str] | None = None, task: str = "") -> int:
   # Before joining, so that JAX has the signal of several processes.
   with preemption.handled():
     try:
-      options, rest = distributed.split_options(
+      options, rest = membership.split_options(
         sys.argv[1:] if arguments is None else arguments
       )
-      distributed.join(options)
+      membership.join(options)
     except InputError as error:
       print(f"vggjax: {error}", file=sys.stderr)
       return BAD_INPUT
-    return distributed.run(lambda: _run(rest, task))
+    return membership.run(lambda: _run(rest, task))
 
 
 def _run(arguments: Sequence[str], task: str) -> int:

@@ -12,19 +12,22 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
-from vggjax.distributed import GRACE, LOST
 from vggjax.errors import InputError
+from vggjax.membership import GRACE, LOST
 
 TASKS = ("train", "evaluate")
 # Seconds that the others have to end by themselves after one was lost.
 PATIENCE = 3 * GRACE
+# Seconds that all have to save and end after SIGTERM or SIGINT.
+SIGNAL_PATIENCE = 120.0
 # Lines kept of what each process but the first prints.
 KEPT_LINES = 20
 EPILOG = """\
 The first process prints as usual. Of the others the last lines are printed if
 one fails before the first does. When a process ends with another status than 0
 or is killed, the others have 15 seconds to end, and are then killed; the exit
-status is that of the process, or 5 (lost) if a signal killed it.
+status is that of the process, or 5 (lost) if a signal killed it. SIGTERM and
+SIGINT are passed on; a second one, or two minutes, kills all.
 
 example:
   vggjax launch --processes=2 --devices_per_process=2 -- \\
@@ -105,6 +108,7 @@ class Team:
     self._tails = []
     self._before = {}
     self._received = 0
+    self._deadline = float("inf")
 
   def start(self, command: Sequence[str], devices: int) -> None:
     """Starts one more process on its share of the devices."""
@@ -145,6 +149,9 @@ class Team:
       failed = [(i, status) for i, status in ended if status]
       if failed or len(ended) == len(self.processes):
         break
+      if time.monotonic() > self._deadline:
+        failed = [(0, self._received)]
+        break
       time.sleep(0.1)
     if not failed:
       return 0
@@ -184,7 +191,11 @@ class Team:
     return LOST if status < 0 else status
 
   def _pass_on(self, number: int, _: Any) -> None:
-    self._received = 128 + number
+    if self._received:
+      number = signal.SIGKILL
+    else:
+      self._received = 128 + number
+      self._deadline = time.monotonic() + SIGNAL_PATIENCE
     for process in self.processes:
       if process.poll() is None:
         process.send_signal(number)

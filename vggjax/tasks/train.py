@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from vggjax import checkpoint, distributed, parallel, preemption
+from vggjax import checkpoint, distributed, membership, parallel, preemption
 from vggjax import config as configuration
 from vggjax.errors import InputError, StoppedError
 from vggjax.localize import head
@@ -140,7 +140,7 @@ def train_on(
       progress=config.progress,
       writes=distributed.is_chief(),
     )
-    with writer, distributed.ending_when_lost():
+    with writer, membership.ending_when_lost():
       state = loop.train(
         state,
         plan=plan,
