@@ -1,6 +1,7 @@
 """Two processes of two CPU devices each do what one process of four does."""
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -101,12 +102,6 @@ def launch(environment, log_path, *task):
   return status, Path(log_path).read_text()
 
 
-def in_process(capsys, *task):
-  """One process of four devices; its messages."""
-  assert main.main([*task, "--config.num_devices=4"]) == 0
-  return capsys.readouterr().err
-
-
 def process_of(launcher, index):
   """The id of one of the launcher's processes."""
   for path in Path("/proc").glob("[0-9]*"):
@@ -126,50 +121,12 @@ def final_state(photos, workdir):
     return loop.restore(checkpoints, state, checkpoints.steps()[-1]), card
 
 
-@pytest.fixture(scope="module")
-def runs(photos, environment, tmp_path_factory):
-  """A run by one process, and one by two, one and two, the first killed."""
-  root = tmp_path_factory.mktemp("runs")
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setenv("VGGJAX_CACHE", str(root / "cache"))
-    patch.setattr(optim, "sgd", tiny_sgd)
-    import jax
-
-    jax.config.update("jax_disable_most_optimizations", True)
-    one = ["--config.num_devices=4"]
-    try:
-      assert main.main([*arguments("train", photos, root / "one"), *one]) == 0
-      killed = kill_second(environment, photos, root)
-      more = arguments("train", photos, root / "both", "num_epochs=2")
-      assert main.main([*more, *one]) == 0
-    finally:
-      jax.config.update("jax_disable_most_optimizations", False)
-  task = arguments("train", photos, root / "both")
-  status, messages = launch(environment, root / "last.log", "train", *task)
-  assert status == 0, messages
-  return root, killed, messages
-
-
-_optimizers = {}
-
-
-def tiny_sgd(rate, **options):
-  """One object for equal optimizers, so that a step is compiled once."""
-  key = rate, tuple(options.items())
-  if key not in _optimizers:
-    _optimizers[key] = SGD(rate, **options)
-  return _optimizers[key]
-
-
-SGD = optim.sgd
-
-
-def kill_second(environment, photos, root):
+def kill_second(environment, photos, workdir):
   """Kills process 1 after a step; the status, messages and seconds."""
-  task = arguments("train", photos, root / "both", "num_epochs=300")
-  path = root / "killed.log"
+  task = arguments("train", photos, workdir, "num_epochs=300")
+  path = workdir.with_name("killed.log")
   with launched(environment, path, "train", *task) as launcher:
-    folder = root / "both" / checkpoint.FOLDER
+    folder = workdir / checkpoint.FOLDER
     end = time.monotonic() + 240
     while not (folder / "2").exists():
       assert launcher.poll() is None, path.read_text()
@@ -185,8 +142,35 @@ def kill_second(environment, photos, root):
   return status, path.read_text(), time.monotonic() - begin
 
 
-def test_one_lost_ends_the_other_with_a_line(runs):
-  status, messages, seconds = runs[1]
+@pytest.mark.usefixtures("quick_compile")
+def test_two_processes_do_what_one_does(
+  photos, environment, tmp_path, monkeypatch, capsys
+):
+  """One test, as it is long: runs by one process, and by two, one and two."""
+  monkeypatch.setenv("VGGJAX_CACHE", str(tmp_path / "cache"))
+  monkeypatch.setattr(optim, "sgd", functools.cache(optim.sgd))
+  one, both = tmp_path / "one", tmp_path / "both"
+  alone = "num_devices=4"
+  assert main.main(arguments("train", photos, one, alone)) == 0
+  check_loss(*kill_second(environment, photos, both))
+  more = arguments("train", photos, both, alone, "num_epochs=2")
+  assert main.main(more) == 0
+  assert "saved with 2 processes, 4 devices, goes on with 1 process, 4" in (
+    capsys.readouterr().err
+  )
+  task = arguments("train", photos, both)
+  status, messages = launch(environment, tmp_path / "log", "train", *task)
+  assert status == 0, messages
+  assert "saved with 1 process, 4 devices, goes on with 2 processes, 4" in (
+    messages
+  )
+  assert messages.count("1 unreadable images of train are left out") == 1
+  check_same_run(photos, both, one)
+  check_evaluation(environment, photos, one, capsys)
+
+
+def check_loss(status, messages, seconds):
+  """One was lost: the other ended, and both say who."""
   assert status == membership.LOST
   assert "vggjax: process 1 of 2 was lost; the same command" in messages
   assert messages.splitlines()[-1] == (
@@ -195,62 +179,48 @@ def test_one_lost_ends_the_other_with_a_line(runs):
   assert seconds < 60
 
 
-def test_the_same_parameters_on_every_topology(runs, photos):
-  root, _, messages = runs
-  wanted, wanted_card = final_state(photos, root / "one")
-  found, card = final_state(photos, root / "both")
+def check_same_run(photos, workdir, wanted_workdir):
+  """Equal parameters and metrics, dropout and augmentation included."""
+  wanted, wanted_card = final_state(photos, wanted_workdir)
+  found, card = final_state(photos, workdir)
   assert int(found.step) == EPOCHS * STEPS_PER_EPOCH
   tiny.assert_close(found.params, wanted.params, 1e-4)
   tiny.assert_close(found.opt_state, wanted.opt_state, 1e-3)
   # The statistics of the shares add up to the same bits.
   assert card["mean"] == wanted_card["mean"]
   assert card["data"] == wanted_card["data"]
-  assert "saved with 1 process, 4 devices, goes on with 2 processes, 4" in (
-    messages
-  )
-  assert messages.count("1 unreadable images of train are left out") == 1
+  records, wanted_records = map(log.read_metrics, (workdir, wanted_workdir))
+  for record, wanted in zip(records, wanted_records, strict=True):
+    assert (record["kind"], record["step"]) == (wanted["kind"], wanted["step"])
+    assert record["loss"] == pytest.approx(wanted["loss"], rel=1e-3)
 
 
-def test_metrics_stand_once(runs):
-  one, both = (log.read_metrics(runs[0] / name) for name in ("one", "both"))
-  assert [(r["kind"], r["step"]) for r in both] == [
-    (r["kind"], r["step"]) for r in one
-  ]
-  for found, wanted in zip(both, one, strict=True):
-    assert found["loss"] == pytest.approx(wanted["loss"], rel=1e-3)
-
-
-@pytest.mark.usefixtures("quick_compile")
-def test_evaluation_counts_every_image_once(
-  runs, photos, environment, capsys, tmp_path
-):
-  more = ("split=test", "protocol=both", "test_scales=(32,36)")
-  workdirs = [tmp_path / "one", tmp_path / "two"]
-  for workdir in workdirs:
-    shutil.copytree(runs[0] / "one", workdir)
-  one, two = (
-    arguments("evaluate", photos, workdir, *more) for workdir in workdirs
-  )
-  assert main.main([*one, "--config.num_devices=1"]) == 0
+def check_evaluation(environment, photos, workdir, capsys):
+  """Each image counts once, and what is stored is the same."""
+  again = shutil.copytree(workdir, workdir.with_name("again"))
+  more = ("split=test", "protocol=both", "test_scales=(36,)")
+  task = arguments("evaluate", photos, workdir, *more, "num_devices=1")
+  assert main.main(task) == 0
   printed = capsys.readouterr().out
-  status, messages = launch(environment, tmp_path / "log", "evaluate", *two)
+  task = arguments("evaluate", photos, again, *more)
+  log_path = workdir.with_name("evaluated.log")
+  status, messages = launch(environment, log_path, "evaluate", *task)
   assert status == 0, messages
   assert printed.splitlines()[-1] in messages
-  assert "30 images in " in messages
+  assert "15 images in " in messages
   for part in ("dense", "multicrop"):
-    for scale in (32, 36):
-      found, wanted = (
-        np.load(store.path_of(workdir, "test", part, scale))
-        for workdir in reversed(workdirs)
-      )
-      assert len(found["ids"]) == 15
-      for name in ("ids", "labels", "about"):
-        np.testing.assert_array_equal(found[name], wanted[name])
-      assert found["posteriors"].dtype == np.float32
-      np.testing.assert_allclose(
-        found["posteriors"], wanted["posteriors"], atol=1e-6
-      )
-  names = {path.name for path in workdirs[1].rglob("*")}
+    found, wanted = (
+      np.load(store.path_of(folder, "test", part, 36))
+      for folder in (again, workdir)
+    )
+    assert len(found["ids"]) == 15
+    for name in ("ids", "labels", "about"):
+      np.testing.assert_array_equal(found[name], wanted[name])
+    assert found["posteriors"].dtype == np.float32
+    np.testing.assert_allclose(
+      found["posteriors"], wanted["posteriors"], atol=1e-6
+    )
+  names = [path.name for path in again.rglob("*")]
   assert not [name for name in names if "partial" in name or "seen" in name]
 
 

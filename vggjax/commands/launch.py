@@ -20,6 +20,8 @@ TASKS = ("train", "evaluate")
 PATIENCE = 3 * GRACE
 # Seconds that all have to save and end after SIGTERM or SIGINT.
 SIGNAL_PATIENCE = 120.0
+# Seconds between two looks at the processes.
+LOOK_EVERY = 0.1
 # Lines kept of what each process but the first prints.
 KEPT_LINES = 20
 EPILOG = """\
@@ -152,7 +154,7 @@ class Team:
       if time.monotonic() > self._deadline:
         failed = [(0, self._received)]
         break
-      time.sleep(0.1)
+      time.sleep(LOOK_EVERY)
     if not failed:
       return 0
     self._end()
