@@ -44,14 +44,13 @@ class Turns(threading.local):
 def together(monkeypatch):
   """Calls a function of the index in three processes; what each gives."""
   here = threading.local()
-  service = Service()
   monkeypatch.setattr(distributed, "count", lambda: 3)
   monkeypatch.setattr(distributed, "index", lambda: here.index)
-  monkeypatch.setattr(distributed, "client", lambda: service)
   monkeypatch.setattr(distributed, "_turns", Turns())
 
   def call(function):
-    results = [None] * 3
+    results, service = [None] * 3, Service()
+    monkeypatch.setattr(distributed, "client", lambda: service)
 
     def run(index):
       here.index = index

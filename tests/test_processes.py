@@ -170,9 +170,8 @@ def test_two_processes_do_what_one_does(
 
 
 def check_loss(status, messages, seconds):
-  """One was lost: the other ended, and both say who."""
+  """One was lost: the other ended, and the last line says who."""
   assert status == membership.LOST
-  assert "vggjax: process 1 of 2 was lost; the same command" in messages
   assert messages.splitlines()[-1] == (
     "vggjax: process 1 of 2 was killed by SIGKILL, and the others were stopped"
   )

@@ -175,6 +175,8 @@ def _end(status: int, reason: str) -> None:
     while lost and time.monotonic() < deadline:
       time.sleep(_LOOK_EVERY / 5)
       lost = _silent(service)
+    if not (me or lost):
+      time.sleep(2 * _LOOK_EVERY)  # With the chief all others end at once.
     if lost and me == min(set(range(count())) - set(lost)):
       names = ", ".join(map(str, lost))
       _tell(f"process {names} of {count()} was lost; the same command goes on")

@@ -157,7 +157,11 @@ class Team:
       time.sleep(LOOK_EVERY)
     if not failed:
       return 0
-    self._end()
+    killed = self._end()
+    # The others may have ended before the one that failed.
+    failed = [
+      each for each in self._ended() if each[1] and each[0] not in killed
+    ]
     return self._received or self._tell(failed)
 
   def _ended(self) -> Iterator[tuple[int, int]]:
@@ -165,15 +169,18 @@ class Team:
       if process.poll() is not None:
         yield index, process.returncode
 
-  def _end(self) -> None:
-    """Waits for the processes to end by themselves, then kills them."""
+  def _end(self) -> list[int]:
+    """Waits for the processes to end, then kills them; gives those killed."""
     deadline = time.monotonic() + PATIENCE
-    for process in self.processes:
+    killed = []
+    for index, process in enumerate(self.processes):
       try:
         process.wait(max(0.0, deadline - time.monotonic()))
       except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+        killed.append(index)
+    return killed
 
   def _tell(self, failed: list[tuple[int, int]]) -> int:
     """Says which process failed first; returns the exit status."""
