@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from vggjax import distributed, parallel
 from vggjax.errors import InputError
 from vggjax.evaluate import dense, fusion, multicrop, store
-from vggjax.evaluate.buckets import Buckets, Work
+from vggjax.evaluate.buckets import Buckets
 from vggjax.evaluate.rows import Rows
 from vggjax.evaluate.shares import ShareRows
 from vggjax.tasks import processes, run, stored
@@ -199,24 +199,8 @@ def fill(
     progress=config.progress,
   )
   if buckets.computes_padding:
-    note_work(buckets.work)
+    run.note_work(buckets.work)
   run.note_capped(examples.capped)
-
-
-def note_work(work: Work) -> None:
-  """Says what all processes have computed."""
-  names = ("images", "slots", "pixels", "slot_pixels")
-  parts = distributed.gather(
-    [*(getattr(work, name) for name in names), sorted(work.shapes)]
-  )
-  *sums, shapes = zip(*parts, strict=True)
-  images, slots, pixels, slot_pixels = map(sum, sums)
-  if images:
-    shapes = {tuple(shape) for part in shapes for shape in part}
-    run.note(
-      f"{images} images in {slots} slots of {len(shapes)} batch shapes; "
-      f"padding was {100 * (1 - pixels / slot_pixels):.0f} % of the pixels"
-    )
 
 
 def make_buckets(config: ConfigDict, network: Network, part: str) -> Buckets:

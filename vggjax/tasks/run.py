@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from vggjax import distributed
 from vggjax.errors import InputError
+from vggjax.evaluate.buckets import Work
 from vggjax.geometry import MAX_ASPECT
 from vggjax.localize.head import num_outputs
 from vggjax.models import create, vgg
@@ -81,6 +82,22 @@ def note_capped(count: int) -> None:
     note(
       f"{count} images were longer than {MAX_ASPECT} times their short side "
       "and were center-cropped to that"
+    )
+
+
+def note_work(work: Work) -> None:
+  """Says what all processes have computed."""
+  names = ("images", "slots", "pixels", "slot_pixels")
+  parts = distributed.gather(
+    [*(getattr(work, name) for name in names), sorted(work.shapes)]
+  )
+  *sums, shapes = zip(*parts, strict=True)
+  images, slots, pixels, slot_pixels = map(sum, sums)
+  if images:
+    shapes = {tuple(shape) for part in shapes for shape in part}
+    note(
+      f"{images} images in {slots} slots of {len(shapes)} batch shapes; "
+      f"padding was {100 * (1 - pixels / slot_pixels):.0f} % of the pixels"
     )
 
 
