@@ -233,7 +233,7 @@ def bucket_options(config: ConfigDict, network: Network) -> dict[str, Any]:
   size = config.test_batch_size
   if size % len(devices):
     raise InputError(
-      f"test_batch_size is {size}; it must be a multiple of the "
+      f"the evaluation's batch size is {size}; it must be a multiple of the "
       f"{len(devices)} devices"
     )
   return {
