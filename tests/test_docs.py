@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from pictures import picture
 from PIL import Image
 
 import vggjax
+from vggjax import membership
+from vggjax.config import parse_arguments
 from vggjax.weights.weights import Weights
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -52,6 +55,31 @@ def test_example_runs(folder, tmp_path, monkeypatch, number):
       assert names[name].shape == shape
       assert name == "score_map" or float(abs(names[name]).max()) > 0
   assert set(names) & {*shapes, "weights"}
+
+
+PODS = (Path(__file__).parents[1] / "docs" / "pods.md").read_text()
+
+
+@pytest.mark.parametrize(
+  "script", re.findall(r"```sh\n(.*?)```", PODS, re.DOTALL)
+)
+def test_scripts_for_pods_are_sound(script, tmp_path):
+  path = tmp_path / "script.sh"
+  path.write_text(script if script[:2] == "#!" else f"#!/bin/bash\n{script}")
+  subprocess.run(["bash", "-n", path], check=True)
+  if shutil.which("shellcheck"):
+    subprocess.run(["shellcheck", path], check=True)
+
+
+def test_the_arguments_of_the_jobset_are_those_of_a_process():
+  [jobset] = re.findall(r"```yaml\n(.*?)```", PODS, re.DOTALL)
+  arguments = re.findall(r"^ +- (--\S+)$", jobset, re.MULTILINE)
+  arguments = [a.replace("$(JOB_COMPLETION_INDEX)", "3") for a in arguments]
+  options, rest = membership.split_options(arguments)
+  assert options.coordinator == "vgg-workers-0-0.vgg:8476"
+  assert (options.num_processes, options.process_id) == (4, 3)
+  config, workdir = parse_arguments(rest)
+  assert (config.network, workdir) == ("D", "/shared/runs/D-256")
 
 
 def test_the_example_of_features(saved, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from vggjax.compilation import keep_programs
 from vggjax.errors import InputError
 
 # Each a module of vggjax.commands.
-COMMANDS = ("predict", "features", "convert", "info")
+COMMANDS = ("predict", "features", "convert", "info", "launch")
 DESCRIPTION = """\
 Very deep convolutional networks (Simonyan & Zisserman, 2014).
 

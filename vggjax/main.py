@@ -10,9 +10,9 @@ from pathlib import Path
 
 from absl import logging
 
-from vggjax import preemption
+from vggjax import distributed, membership, preemption
 from vggjax.compilation import keep_programs
-from vggjax.config import parse_arguments
+from vggjax.config import flatten, parse_arguments
 from vggjax.errors import InputError, NonFiniteError, StoppedError, StorageError
 from vggjax.files import STORAGE_ERRORS
 
@@ -28,25 +28,42 @@ def main(arguments: Sequence[str] | None = None, task: str = "") -> int:
   """Runs the task that the arguments' config names.
 
   Args:
-    arguments: --config=FILE[:ARGUMENTS] [--config.KEY=VALUE ...] --workdir=DIR;
-      None: those of the command line.
+    arguments: --config=FILE[:ARGUMENTS] [--config.KEY=VALUE ...] --workdir=DIR,
+      and the options of `membership`; None: those of the command line.
     task: what the config's task must be; "": any.
 
   Returns:
     The exit status: 0, BAD_INPUT, DIVERGED, CANNOT_STORE, INTERRUPTED or
-    TERMINATED.
+    TERMINATED. One of several processes exits itself where that is not 0, with
+    membership.LOST when another was lost.
   """
   keep_programs()
   # orbax warns of what is as it should be, and logs the errors that it raises.
   logging.set_verbosity(logging.FATAL)
+  # Before joining, so that JAX has the signal of several processes.
+  with preemption.handled():
+    try:
+      options, rest = membership.split_options(
+        sys.argv[1:] if arguments is None else arguments
+      )
+      membership.join(options)
+    except InputError as error:
+      print(f"vggjax: {error}", file=sys.stderr)
+      return BAD_INPUT
+    return membership.run(lambda: _run(rest, task))
+
+
+def _run(arguments: Sequence[str], task: str) -> int:
+  """Runs the task; tells what is wrong, and returns the exit status."""
   try:
-    with preemption.handled():
-      run(arguments, task)
+    run(arguments, task)
   except InputError as error:
-    print(f"vggjax: {error}", file=sys.stderr)
+    if distributed.tells(error):
+      print(f"vggjax: {error}", file=sys.stderr)
     return BAD_INPUT
   except NonFiniteError as error:
-    print(f"vggjax: {error}", file=sys.stderr)
+    if distributed.is_chief():  # The loss is the same in all processes.
+      print(f"vggjax: {error}", file=sys.stderr)
     return DIVERGED
   except StorageError as error:
     print(f"vggjax: {error}", file=sys.stderr)
@@ -58,25 +75,29 @@ def main(arguments: Sequence[str] | None = None, task: str = "") -> int:
     print(f"vggjax: {place}{error.strerror}", file=sys.stderr)
     return CANNOT_STORE
   except StoppedError as stopped:
-    print(f"vggjax: {stopped}", file=sys.stderr)
+    if distributed.is_chief():
+      print(f"vggjax: {stopped}", file=sys.stderr)
     return TERMINATED
   except KeyboardInterrupt:
-    print("vggjax: stopped; the same command goes on", file=sys.stderr)
+    if distributed.is_chief():
+      print("vggjax: stopped; the same command goes on", file=sys.stderr)
     return INTERRUPTED
   return 0
 
 
-def run(arguments: Sequence[str] | None, task: str) -> None:
+def run(arguments: Sequence[str], task: str) -> None:
   """Runs the task as `main` does, but raises what is wrong."""
-  config, workdir = parse_arguments(
-    sys.argv[1:] if arguments is None else arguments
-  )
-  if task and config.task != task:
-    raise InputError(
-      f"this config's task is {config.task}, not {task}; e.g. "
-      "configs/classification.py trains, configs/evaluation.py evaluates, "
-      "configs/transfer.py transfers"
-    )
+  with distributed.together():
+    config, workdir = parse_arguments(arguments)
+    if task and config.task != task:
+      raise InputError(
+        f"this config's task is {config.task}, not {task}; e.g. "
+        "configs/classification.py trains, configs/evaluation.py evaluates, "
+        "configs/transfer.py transfers"
+      )
+  distributed.agree({**flatten(config), "workdir": workdir})
+  if not distributed.is_chief():
+    config.progress = config.pictures = False
   module = importlib.import_module(f"vggjax.tasks.{config.task}")
   getattr(module, config.task)(config, Path(workdir))
 

@@ -4,6 +4,7 @@ State and parameters are identical on every device; batches are split along
 their leading axis, in the order of the devices.
 """
 
+import collections
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -20,15 +21,22 @@ CPU_OPTIONS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 
 
 def select_devices(count: int = 0) -> list[jax.Device]:
-  """The devices to run on.
+  """The devices to run on, those of each process side by side.
 
   Args:
     count: how many; 0: all. With several processes only 0 is possible.
 
   Raises:
-    InputError: if there are fewer.
+    InputError: if there are fewer, or the processes have not equally many.
   """
-  devices = jax.devices()
+  # On TPUs JAX's own order mixes the processes.
+  devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
+  shares = collections.Counter(device.process_index for device in devices)
+  if len(set(shares.values())) > 1:
+    raise InputError(
+      "the processes have different numbers of devices: "
+      f"{', '.join(map(str, shares.values()))}; give them equally many"
+    )
   if not 0 <= count <= len(devices):
     raise InputError(
       f"num_devices is {count}, but {len(devices)} are here; 0 takes all"
@@ -36,6 +44,12 @@ def select_devices(count: int = 0) -> list[jax.Device]:
   if count and jax.process_count() > 1:
     raise InputError("num_devices must be 0 (all) with several processes")
   return devices[:count] if count else devices
+
+
+def local_devices(devices: list[jax.Device]) -> list[jax.Device]:
+  """Those of some devices that are this process's."""
+  here = jax.process_index()
+  return [device for device in devices if device.process_index == here]
 
 
 def data_parallel(
@@ -111,8 +125,8 @@ def _compiled_at_first_call(mapped: Callable, options: dict) -> Callable:
 
 def replicate(tree: Any, devices: list[jax.Device]) -> Any:
   """A copy of a tree on all devices, in memory that may be donated."""
-  local = sum(d.process_index == jax.process_index() for d in devices)
-  return data_parallel(_identity, devices)(tree, np.zeros(local))[0]
+  shares = np.zeros(len(local_devices(devices)))
+  return data_parallel(_identity, devices)(tree, shares)[0]
 
 
 def _identity(tree, _):
@@ -129,7 +143,7 @@ def shard(batch: Any, devices: list[jax.Device]) -> Any:
   Returns:
     The tree with arrays [local devices, n / local devices, ...].
   """
-  local = sum(d.process_index == jax.process_index() for d in devices)
+  local = len(local_devices(devices))
   return jax.tree.map(lambda a: a.reshape(local, -1, *a.shape[1:]), batch)
 
 

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from vggjax import distributed
 from vggjax.files import cache_folder, written_whole
 
 
@@ -28,6 +29,12 @@ def read_json(path: Path) -> Any | None:
     return json.loads(path.read_text(encoding="utf-8"))
   except (FileNotFoundError, ValueError):
     return None
+
+
+def first_found(content: Any | None) -> Any | None:
+  """What `read_json` found in any process, for all of them."""
+  found = [each for each in distributed.gather(content) if each is not None]
+  return found[0] if found else None
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
+from vggjax import distributed
 from vggjax.data import preprocess
 from vggjax.data.records import Record, Source
 from vggjax.data.tracing import traced
@@ -49,6 +50,12 @@ def select(source: Source, wanted: np.ndarray) -> tf.data.Dataset:
     return parallel_map(indices, source.read)
   table = tf.constant(wanted)
   return source.stream().filter(traced(lambda record: table[record["index"]]))
+
+
+def own_share(source: Source) -> np.ndarray:
+  """Which records this process reads where each is read once, bool [N]."""
+  numbers = np.arange(source.num_examples)
+  return numbers % distributed.count() == distributed.index()
 
 
 def each(

@@ -105,7 +105,7 @@ def open_source(
       cache_dir=cache_dir,
     )
   if on_error == "skip":
-    source = leave_out_unreadable(source, cache_dir)
+    return leave_out_unreadable(source, cache_dir)
   check_not_empty(source.num_examples, spec, split)
   return source
 

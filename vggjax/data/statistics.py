@@ -7,10 +7,16 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from vggjax import distributed
 from vggjax.data import preprocess
-from vggjax.data.cache import cache_path, read_json, write_json
+from vggjax.data.cache import cache_path, first_found, read_json, write_json
 from vggjax.data.preprocess import ColorShift
-from vggjax.data.reading import name_unreadable, parallel_map
+from vggjax.data.reading import (
+  name_unreadable,
+  own_share,
+  parallel_map,
+  select,
+)
 from vggjax.data.records import Record, Source
 from vggjax.errors import InputError
 
@@ -92,8 +98,9 @@ def compute_statistics(
 ) -> Statistics:
   """The statistics of a source, usually the training split (Sect. 3.1).
 
-  One pass decodes all images at their own size; the result is cached by the
-  source's fingerprint. Of ImageNet, the published figures, without a pass.
+  One pass decodes all images at their own size, each process its share; the
+  result is cached by the source's fingerprint. Of ImageNet, the published
+  figures, without a pass.
 
   Args:
     source: of N images.
@@ -106,18 +113,28 @@ def compute_statistics(
   if source.is_imagenet:
     return IMAGENET
   path = cache_path("statistics", source.fingerprint, cache_dir)
-  content = read_json(path)
+  content = first_found(read_json(path))
   if content is not None:
     return Statistics.from_json(content)
-  statistics = _of_sums(source.num_examples, *_sum_pixels(source, progress))
-  write_json(path, statistics.to_json())
+  number, total, outer = _sum_pixels(source, progress)
+  # JSON keeps every digit, and the sums are exact: any number of processes
+  # finds the same.
+  shares = distributed.gather([number, total.tolist(), outer.tolist()])
+  number, total, outer = (
+    np.sum(parts, axis=0) for parts in zip(*shares, strict=True)
+  )
+  statistics = _of_sums(source.num_examples, int(number), total, outer)
+  if distributed.is_chief():
+    write_json(path, statistics.to_json())
   return statistics
 
 
 def _sum_pixels(
   source: Source, progress: bool
 ) -> tuple[int, np.ndarray, np.ndarray]:
-  """The number of pixels, their sum [3] and sum of outer products [3, 3]."""
+  """Pixels of this process's images: how many, the sum [3] and the sum of the
+  outer products [3, 3].
+  """
 
   def sums(record: Record):
     pixels = tf.reshape(preprocess.decode(record["bytes"]), [-1, 3])
@@ -131,11 +148,13 @@ def _sum_pixels(
 
   number, total, outer = 0, np.zeros(3), np.zeros((3, 3))
   done = 0
-  dataset = parallel_map(source.stream(), sums).prefetch(2)
+  mine = own_share(source)
+  records = select(source, mine)
+  dataset = parallel_map(records, sums).prefetch(2)
   bar = tqdm.tqdm(
     dataset.as_numpy_iterator(),
     desc="statistics",
-    total=source.num_examples,
+    total=int(mine.sum()),
     unit="image",
     disable=not progress,
   )
@@ -146,7 +165,7 @@ def _sum_pixels(
       outer += image_outer
       done += 1
   except tf.errors.OpError as error:
-    failed = source.stream().skip(done).take(1)
+    failed = records.skip(done).take(1)
     raise name_unreadable(source, failed, error) from error
   return number, total, outer
 

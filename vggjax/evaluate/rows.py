@@ -102,21 +102,30 @@ class StoredRows(Rows):
   """Rows kept in a folder, so that a stopped evaluation goes on.
 
   Args:
-    folder: created if missing; emptied if it holds rows of something else.
+    folder: see `create`.
     num_rows: N.
     about: what the rows are computed from and how; JSON values.
+    create: whether the folder is created if it is missing, and emptied if it
+      holds rows of something else; else nothing is done in such a folder.
 
   Attributes:
     folder: see above.
     about: likewise.
   """
 
-  def __init__(self, folder: str | Path, num_rows: int, about: dict[str, Any]):
+  def __init__(
+    self,
+    folder: str | Path,
+    num_rows: int,
+    about: dict[str, Any],
+    *,
+    create: bool = True,
+  ):
     super().__init__(num_rows)
     self.folder = Path(folder)
     self.about = about
     card = json.dumps({**about, "num_rows": num_rows}, sort_keys=True)
-    if not self._reopen(card):
+    if not self._reopen(card) and create:
       self.remove()
       self.folder.mkdir(parents=True)
       self.done = self._open("done.npy", (num_rows,), bool)

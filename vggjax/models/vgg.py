@@ -104,7 +104,7 @@ def blocks(
   end = names.index(until) + 1 if until else len(names)
   # "conv3_2", "norm3" and "pool3" are of block 3.
   groups = itertools.groupby(found[begin:end], lambda layer: layer.name[4])
-  return [tuple(layers) for _, layers in groups]
+  return [tuple(group) for _, group in groups]
 
 
 class VGG(nn.Module):

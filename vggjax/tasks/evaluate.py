@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from vggjax import checkpoint, imagenet, metrics
+from vggjax import checkpoint, distributed, imagenet, metrics
 from vggjax import config as configuration
 from vggjax.evaluate import dense, store, submission
 from vggjax.files import written_whole
-from vggjax.tasks import run
+from vggjax.tasks import processes, run
 from vggjax.tasks.locate import evaluate_boxes
 from vggjax.tasks.networks import Network, load_network
 from vggjax.tasks.posteriors import get_posteriors
@@ -20,6 +20,7 @@ from vggjax.tasks.posteriors import get_posteriors
 
 def evaluate(config: ConfigDict, workdir: Path) -> None:
   """Measures the errors of the workdir's network; prints and writes them."""
+  processes.check_workdir(workdir)
   if config.objective != "classes":
     evaluate_boxes(config, workdir)
     return
@@ -27,6 +28,8 @@ def evaluate(config: ConfigDict, workdir: Path) -> None:
   source = run.open_split(config, config.split)
   scales = configuration.default_test_scales(config)
   items = get_posteriors(config, network, source, config.protocol, scales)
+  if not distributed.is_chief():
+    return
   arrays = [item.posteriors for item in items]
   if config.pictures:
     draw_predictions(config, network, source, np.mean(arrays, axis=0))

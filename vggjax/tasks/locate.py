@@ -14,7 +14,7 @@ from vggjax import config as configuration
 from vggjax.errors import InputError
 from vggjax.evaluate import fusion, submission
 from vggjax.files import written_whole
-from vggjax.tasks import boxes, posteriors, run
+from vggjax.tasks import boxes, posteriors, processes, run
 from vggjax.tasks.answers import (
   Answers,
   classes_of,
@@ -27,6 +27,7 @@ from vggjax.tasks.networks import Network, load_network, open_network
 
 def evaluate_boxes(config: ConfigDict, workdir: Path) -> None:
   """Measures the localization errors of the workdir's network."""
+  processes.refuse_several("evaluation of localization")
   if config.protocol not in ("dense", "center"):
     raise InputError(
       f"protocol {config.protocol!r} is for classes; boxes are predicted with "

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from vggjax import parallel
+from vggjax import distributed, parallel
+from vggjax.errors import InputError
 from vggjax.evaluate import dense, fusion, multicrop, store
 from vggjax.evaluate.buckets import Buckets
-from vggjax.evaluate.rows import Rows, StoredRows
-from vggjax.tasks import run, stored
+from vggjax.evaluate.rows import Rows
+from vggjax.evaluate.shares import ShareRows
+from vggjax.tasks import processes, run, stored
 from vggjax.tasks.networks import Network
 
 
@@ -22,6 +24,9 @@ def get_posteriors(
   scales: Sequence[int],
 ) -> list[store.Posteriors]:
   """The posteriors at each scale; what is not stored is computed and stored.
+
+  Several processes compute a share of the images each; only the chief gets the
+  result, the others get [].
 
   Args:
     config: its evaluation keys count, but for `protocol` and `test_scales`.
@@ -109,28 +114,33 @@ def _get_part(config, network, source, part, scales):
   """One protocol's stored posteriors; the missing ones are computed."""
 
   def keep(rows, path, about):
-    # A copy: the file of the rows goes.
-    values = np.array(rows.values())
+    values = rows.all_values()
     ids = np.array(source.ids())
     item = store.Posteriors(values, source.labels(), ids, about)
     store.save(path, item)
-    rows.remove()
+    rows.remove_all()
     return item
 
+  places = {
+    q: (
+      _path(config, network, part, q),
+      identity(config, network, source, part, q),
+    )
+    for q in scales
+  }
+  distributed.agree(
+    {f"{part} at {q}": about for q, (_, about) in places.items()}
+  )
   found = stored.get(
-    {
-      q: (
-        _path(config, network, part, q),
-        identity(config, network, source, part, q),
-      )
-      for q in scales
-    },
+    places,
     load=store.load,
-    open_rows=lambda path, about: StoredRows(path, source.num_examples, about),
+    open_rows=lambda path, about: ShareRows(
+      path, source.num_examples, about, **processes.shares()
+    ),
     fill=lambda rows: compute(config, network, source, part, rows),
     keep=keep,
   )
-  return [found[q] for q in scales]
+  return [found[q] for q in scales if q in found]
 
 
 def compute(
@@ -138,7 +148,7 @@ def compute(
   network: Network,
   source: Any,
   part: str,
-  rows: dict[int, StoredRows],
+  rows: dict[int, ShareRows],
 ) -> None:
   """Fills each scale's rows with the network's posteriors."""
   buckets = make_buckets(config, network, part)
@@ -156,6 +166,8 @@ def fill(
 ) -> None:
   """Fills each scale's rows; an image is decoded once for all of them.
 
+  Several processes fill a share each.
+
   Args:
     config: its `progress` counts.
     what: the name of what is computed, for people.
@@ -168,27 +180,26 @@ def fill(
   from vggjax.data import pipeline
 
   done = np.array([row.done for row in rows.values()])
-  if done.any():
+  if so_far := sum(distributed.gather(int(done.sum()))):
     run.note(
-      f"{what} goes on after {int(done.sum())} of "
-      f"{done.size} images at Q = {', '.join(map(str, rows))}"
+      f"{what} goes on after {so_far} of "
+      f"{source.num_examples * len(rows)} images at Q = "
+      f"{', '.join(map(str, rows))}"
     )
+  count = distributed.count()
+  wanted = np.zeros(source.num_examples, bool)
+  wanted[distributed.index() :: count] = ~done.all(axis=0)
   examples = pipeline.rescaled_images(
-    source, tuple(rows), wanted=~done.all(axis=0), of_boxes=of_boxes
+    source, tuple(rows), wanted=wanted, of_boxes=of_boxes
   )
   buckets.map(
-    ((index, images) for index, _, _, images in examples),
+    ((index // count, images) for index, _, _, images in examples),
     list(rows.values()),
     extras=extras,
     progress=config.progress,
   )
-  work = buckets.work
-  if work.images and buckets.computes_padding:
-    run.note(
-      f"{work.images} images in {work.slots} slots of "
-      f"{len(work.shapes)} batch shapes; padding was "
-      f"{100 * (1 - work.pixels / work.slot_pixels):.0f} % of the pixels"
-    )
+  if buckets.computes_padding:
+    run.note_work(buckets.work)
   run.note_capped(examples.capped)
 
 
@@ -214,10 +225,20 @@ def make_buckets(config: ConfigDict, network: Network, part: str) -> Buckets:
 
 
 def bucket_options(config: ConfigDict, network: Network) -> dict[str, Any]:
-  """The options of `Buckets` that all protocols share, and the mean."""
+  """The options of `Buckets` that all protocols share, and the mean.
+
+  Each process computes on its own devices, without waiting for the others.
+  """
+  devices = parallel.select_devices(config.num_devices)
+  size = config.test_batch_size
+  if size % len(devices):
+    raise InputError(
+      f"the evaluation's batch size is {size}; it must be a multiple of the "
+      f"{len(devices)} devices"
+    )
   return {
     "mean": network.card["mean"],
-    "batch_size": config.test_batch_size,
-    "devices": parallel.select_devices(config.num_devices),
+    "batch_size": size // distributed.count(),
+    "devices": parallel.local_devices(devices),
     "precision": config.test_precision,
   }

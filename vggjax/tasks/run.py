@@ -8,7 +8,9 @@ from typing import Any
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from vggjax import distributed
 from vggjax.errors import InputError
+from vggjax.evaluate.buckets import Work
 from vggjax.geometry import MAX_ASPECT
 from vggjax.localize.head import num_outputs
 from vggjax.models import create, vgg
@@ -22,8 +24,9 @@ NETWORK_KEYS = ("network", "width", "crop_size", "pool", "lrn")
 
 
 def note(message: str) -> None:
-  """Tells the user something that is neither a result nor an error."""
-  print(f"vggjax: {message}", file=sys.stderr, flush=True)
+  """Tells the user something that is neither a result nor an error, once."""
+  if distributed.is_chief():
+    print(f"vggjax: {message}", file=sys.stderr, flush=True)
 
 
 def open_split(
@@ -41,21 +44,27 @@ def open_split(
     with_boxes: whether only the images with true boxes count.
     multi_label: whether an image can have several classes.
   """
-  from vggjax.data import sources
+  from vggjax.data import sources, unreadable
 
   dataset = config.dataset
-  source = sources.open_source(
-    dataset.source,
-    split,
-    data_dir=dataset.data_dir or None,
-    seed=dataset.split_seed,
-    labels_csv=dataset.labels_csv,
-    class_list=dataset.class_list,
-    on_error=dataset.on_error,
-    with_boxes=with_boxes,
-    boxes=dataset.boxes,
-    multi_label=multi_label,
-  )
+
+  def open_source():
+    return sources.open_source(
+      dataset.source,
+      split,
+      data_dir=dataset.data_dir or None,
+      seed=dataset.split_seed,
+      labels_csv=dataset.labels_csv,
+      class_list=dataset.class_list,
+      with_boxes=with_boxes,
+      boxes=dataset.boxes,
+      multi_label=multi_label,
+    )
+
+  # What is not prepared yet the chief prepares.
+  source = distributed.chief_first(open_source)
+  if dataset.on_error == "skip":
+    source = unreadable.leave_out_unreadable(source)
   if source.without_boxes:
     note(f"{source.without_boxes} images of {split} without boxes are left out")
   if source.skipped:
@@ -68,11 +77,27 @@ def open_split(
 
 
 def note_capped(count: int) -> None:
-  """Says how many images were cut because they were too long."""
-  if count:
+  """Says how many images all processes cut because they were too long."""
+  if count := sum(distributed.gather(count)):
     note(
       f"{count} images were longer than {MAX_ASPECT} times their short side "
       "and were center-cropped to that"
+    )
+
+
+def note_work(work: Work) -> None:
+  """Says what all processes have computed."""
+  names = ("images", "slots", "pixels", "slot_pixels")
+  parts = distributed.gather(
+    [*(getattr(work, name) for name in names), sorted(work.shapes)]
+  )
+  *sums, shapes = zip(*parts, strict=True)
+  images, slots, pixels, slot_pixels = map(sum, sums)
+  if images:
+    shapes = {tuple(shape) for part in shapes for shape in part}
+    note(
+      f"{images} images in {slots} slots of {len(shapes)} batch shapes; "
+      f"padding was {100 * (1 - pixels / slot_pixels):.0f} % of the pixels"
     )
 
 

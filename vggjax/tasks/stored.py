@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vggjax import distributed
 from vggjax.evaluate.rows import Rows
 
 # Where an array is stored, and what it is computed from.
@@ -20,6 +21,8 @@ def get(
 ) -> dict[int, Any] | None:
   """What is stored at each scale; the missing is computed, all scales at once.
 
+  By several processes each fills its own share, and only the chief keeps.
+
   Args:
     places: by scale Q.
     load: reads what a place has; None if that is missing or of something else.
@@ -28,10 +31,13 @@ def get(
     keep: moves complete rows to their place, and gives what `load` would.
 
   Returns:
-    By scale; None if something had to be computed.
+    By scale, in the chief; {} in other processes. None if something had to be
+    computed.
   """
-  found = {q: load(*place) for q, place in places.items()}
-  missing = [q for q in found if found[q] is None]
+  found = {}
+  if distributed.is_chief():
+    found = {q: load(*place) for q, place in places.items()}
+  missing = distributed.gather([q for q in found if found[q] is None])[0]
   if missing and fill is None:
     return None
   if missing:
@@ -41,6 +47,7 @@ def get(
       partial = path.with_name(f"{path.stem}.partial")
       rows[q] = open_rows(partial, about)
     fill(rows)
-    for q in missing:
+    distributed.gather("filled")
+    for q in missing if distributed.is_chief() else []:
       found[q] = keep(rows[q], *places[q])
   return found

@@ -7,13 +7,13 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from vggjax import checkpoint, parallel, preemption
+from vggjax import checkpoint, distributed, membership, parallel, preemption
 from vggjax import config as configuration
 from vggjax.errors import InputError, StoppedError
 from vggjax.localize import head
 from vggjax.models import parameters
 from vggjax.models.warm_start import warm_start
-from vggjax.tasks import run, workdirs
+from vggjax.tasks import processes, run, workdirs
 from vggjax.train import log, loop, optim, step
 from vggjax.weights.weights import Weights
 
@@ -57,8 +57,12 @@ def train(config: ConfigDict, workdir: Path) -> None:
   validation = None
   if watched:
     validation = run.open_split(config, watched, with_boxes=boxes)
+  processes.agree_on_data(training=source, validation=validation)
+  processes.check_workdir(workdir)
   with workdirs.locked(workdir):
-    claim_workdir(config, workdir)
+    with distributed.together():
+      if distributed.is_chief():
+        claim_workdir(config, workdir)
     train_on(config, workdir, devices, source, validation)
 
 
@@ -79,6 +83,7 @@ def train_on(
   plan = make_plan(config, source.num_examples)
   card["num_steps"] = plan.num_steps
   card["steps_per_epoch"] = plan.steps_per_epoch
+  card["topology"] = processes.topology(devices)
   begun = checkpoint.has_checkpoints(workdir)
   source_weights = None
   if config.init_from and not begun:
@@ -103,6 +108,7 @@ def train_on(
       first_step=first_step,
       mirror=config.mirror,
       color=shift,
+      **processes.shares(),
     )
     passes.append(batches)
     return batches
@@ -113,6 +119,7 @@ def train_on(
       batch_size=config.batch_size,
       crop_size=config.crop_size,
       test_scale=sum(config.train_scale) // 2,
+      **processes.shares(),
     )
 
   keep = config.keep_checkpoints
@@ -123,14 +130,18 @@ def train_on(
     if begun:
       state = workdirs.go_on(checkpoints, state, card)
       run.note(f"{workdir} goes on from step {state.step} of {plan.num_steps}")
-    with log.Log(
+      processes.note_topology(checkpoints.card(int(state.step)), devices)
+    processes.agree_on_state(state)
+    writer = log.Log(
       workdir,
       first_step=int(state.step),
       num_steps=plan.num_steps,
       every=config.log_every,
       batch_size=config.batch_size,
       progress=config.progress,
-    ) as writer:
+      writes=distributed.is_chief(),
+    )
+    with writer, membership.ending_when_lost():
       state = loop.train(
         state,
         plan=plan,
@@ -150,7 +161,8 @@ def train_on(
   run.note_capped(sum(batches.capped for batches in passes))
   if config.pictures:
     draw_learning_curves(config, workdir)
-  print_end(workdir)
+  if distributed.is_chief():
+    print_end(workdir)
 
 
 def make_plan(config: ConfigDict, num_examples: int) -> loop.Plan:

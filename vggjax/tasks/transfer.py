@@ -13,7 +13,7 @@ from vggjax import config as configuration
 from vggjax.errors import InputError
 from vggjax.features import extract
 from vggjax.files import written_whole
-from vggjax.tasks import run
+from vggjax.tasks import processes, run
 from vggjax.tasks.descriptors import get_descriptors, place_of
 from vggjax.tasks.networks import Network, open_network
 from vggjax.tasks.outcomes import (
@@ -33,6 +33,7 @@ _MAP_IMAGES = 400
 
 def transfer(config: ConfigDict, workdir: Path) -> None:
   """Runs a transfer protocol; prints and writes what it measures."""
+  processes.refuse_several("transfer")
   names = [name for name in config.transfer.networks.split(",") if name]
   if not names:
     raise InputError(

@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
-
-from vggjax import checkpoint, files
+from vggjax import checkpoint, distributed, files
 from vggjax.errors import InputError
 from vggjax.tasks import run
 from vggjax.train import loop, step
@@ -57,21 +55,29 @@ def locked(workdir: Path) -> Iterator[None]:
   except OSError as error:
     raise cannot_be_used(workdir, error) from error
   with contextlib.ExitStack() as stack:
-    if jax.process_index() == 0:
-      try:
-        has_locks = stack.enter_context(files.locked(workdir / LOCK_FILE))
-      except BlockingIOError as error:
-        raise InputError(
-          f"another training runs in {workdir} ({error.strerror}); wait for it "
-          "or choose another workdir"
-        ) from error
-      except OSError as error:
-        raise cannot_be_used(workdir, error) from error
-      if not has_locks:
-        run.note(
-          f"the file system of {workdir} has no locks: see to it that no other "
-          "training runs there"
-        )
+    with distributed.together():
+      if distributed.is_chief():
+        stack.enter_context(_lock(workdir))
+    yield
+
+
+@contextlib.contextmanager
+def _lock(workdir: Path) -> Iterator[None]:
+  with contextlib.ExitStack() as stack:
+    try:
+      has_locks = stack.enter_context(files.locked(workdir / LOCK_FILE))
+    except BlockingIOError as error:
+      raise InputError(
+        f"another training runs in {workdir} ({error.strerror}); wait for it "
+        "or choose another workdir"
+      ) from error
+    except OSError as error:
+      raise cannot_be_used(workdir, error) from error
+    if not has_locks:
+      run.note(
+        f"the file system of {workdir} has no locks: see to it that no other "
+        "training runs there"
+      )
     yield
 
 

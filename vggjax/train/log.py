@@ -33,6 +33,7 @@ class Log:
     every: steps between two lines of metrics.
     batch_size: images a step.
     progress: whether to show the bar.
+    writes: whether anything is written; else only the numbers are watched.
   """
 
   def __init__(
@@ -44,6 +45,7 @@ class Log:
     every: int,
     batch_size: int,
     progress: bool = True,
+    writes: bool = True,
   ):
     self._every = every
     self._batch_size = batch_size
@@ -57,17 +59,24 @@ class Log:
       dynamic_ncols=True,
       mininterval=1.0,
     )
-    path = Path(workdir) / METRICS_FILE
-    _drop_later_lines(path, first_step)
-    self._file = path.open("a")
-    self._board = None
-    self._board_options = {
-      "logdir": str(Path(workdir) / "tensorboard"),
-      "purge_step": first_step + 1,
-    }
+    self._workdir, self._first_step = Path(workdir), first_step
+    self._files = contextlib.ExitStack()
+    self._file = self._board = None
+    if writes:
+      path = self._workdir / METRICS_FILE
+      _drop_later_lines(path, first_step)
+      self._file = self._files.enter_context(path.open("a"))
     self._since = time.perf_counter()
     self._elapsed = 0.0
     self._validation_error = None
+
+  def _open_board(self) -> Any:
+    # Here, so that the first step does not wait: it imports torch, if there.
+    from tensorboardX import SummaryWriter
+
+    return SummaryWriter(
+      str(self._workdir / "tensorboard"), purge_step=self._first_step + 1
+    )
 
   def train(self, step: int, metrics: dict[str, Any]) -> None:
     """Notes a step's metrics, which may still be under way on the devices.
@@ -108,9 +117,7 @@ class Log:
   def close(self) -> None:
     """Closes the files and the bar."""
     self._bar.close()
-    self._file.close()
-    if self._board is not None:
-      self._board.close()
+    self._files.close()
 
   def __enter__(self) -> "Log":
     return self
@@ -157,13 +164,12 @@ class Log:
     self._window, self._elapsed, self._since = [], 0.0, now
 
   def _write(self, kind: str, step: int, metrics: dict[str, float]) -> None:
+    if self._file is None:
+      return
     self._file.write(json.dumps({"kind": kind, "step": step, **metrics}) + "\n")
     self._file.flush()
     if self._board is None:
-      # Here, so that the first step does not wait: it imports torch, if there.
-      from tensorboardX import SummaryWriter
-
-      self._board = SummaryWriter(**self._board_options)
+      self._board = self._files.enter_context(self._open_board())
     for name, value in metrics.items():
       self._board.add_scalar(f"{kind}/{name}", value, step)
 
