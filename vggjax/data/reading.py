@@ -19,12 +19,12 @@ def parallel_map(
   """Map on every core, in order; at most that many results are held."""
   return records.map(
     function,
-    num_parallel_calls=max(2, _num_cores()),
+    num_parallel_calls=max(2, num_cores()),
     deterministic=True,
   )
 
 
-def _num_cores() -> int:
+def num_cores() -> int:
   if hasattr(os, "sched_getaffinity"):  # Those of a container; not on macOS.
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1
