@@ -34,8 +34,9 @@ def add_parser(commands: Any) -> None:
       help="look at what a training needs before it begins",
       description=DESCRIPTION,
       epilog=EXAMPLES,
-      usage="vggjax check --config=FILE[:RUN[,PROFILE]] [--config.KEY=VALUE ...]"
-      " --workdir=DIR [--steps=N] [--skip_images]",
+      usage="vggjax check --config=FILE[:RUN[,PROFILE]] "
+      "[--config.KEY=VALUE ...]\n"
+      "                    --workdir=DIR [--steps=N] [--skip_images]",
       formatter_class=argparse.RawDescriptionHelpFormatter,
     )
   )

@@ -30,6 +30,7 @@ class Survey:
   Attributes:
     split: its name.
     unreadable: (id, why) of the images that cannot be decoded.
+    positions: their indices.
     damaged: (id, libjpeg's words) of those decoded with parts that are gray or
       wrong, as their scans are damaged.
     digests: of the content of each file that could be read, to its ids.
@@ -37,6 +38,7 @@ class Survey:
 
   split: str
   unreadable: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+  positions: list[int] = dataclasses.field(default_factory=list)
   damaged: list[tuple[str, str]] = dataclasses.field(default_factory=list)
   digests: dict[bytes, list[str]] = dataclasses.field(
     default_factory=lambda: collections.defaultdict(list)
@@ -64,13 +66,15 @@ def survey(source: Source, progress: bool = False) -> Survey:
     ) as bar,
   ):
     for records in _chunks(source, found):
-      contents = [content for _, content in records]
+      contents = [content for _, _, content in records]
       with _errors_of_libraries() as errors:
         reasons = list(pool.map(_why_unreadable, contents))
-      for (name, content), reason in zip(records, reasons, strict=True):
+      for record, reason in zip(records, reasons, strict=True):
+        position, name, content = record
         found.digests[hashlib.sha256(content).digest()].append(name)
         if reason:
           found.unreadable.append((name, reason))
+          found.positions.append(position)
       if _words_of_libjpeg(errors):
         found.damaged += _damaged(records, reasons)
       bar.update(len(records))
@@ -100,8 +104,10 @@ def num_repeated(digests: Mapping[bytes, Sequence[str]]) -> int:
   return sum(len(names) - 1 for names in digests.values())
 
 
-def _chunks(source: Source, found: Survey) -> Iterator[list[tuple[str, bytes]]]:
-  """(id, content) of the images, some at a time."""
+def _chunks(
+  source: Source, found: Survey
+) -> Iterator[list[tuple[int, str, bytes]]]:
+  """(position, id, content) of the images, some at a time."""
   records = iter(source.stream())
   chunk = []
   for position in range(source.num_examples):
@@ -111,8 +117,10 @@ def _chunks(source: Source, found: Survey) -> Iterator[list[tuple[str, bytes]]]:
       # The next one may be readable.
       [name] = source.ids([position])
       found.unreadable.append((name, str(error).partition("\n")[0]))
+      found.positions.append(position)
       continue
-    chunk.append((record["id"].numpy().decode(), record["bytes"].numpy()))
+    name, content = record["id"].numpy(), record["bytes"].numpy()
+    chunk.append((position, name.decode(), content))
     if len(chunk) == _TOGETHER:
       yield chunk
       chunk = []
@@ -138,11 +146,11 @@ def _decode(content: tf.Tensor) -> tf.Tensor:
 
 
 def _damaged(
-  records: Sequence[tuple[str, bytes]], reasons: Sequence[str]
+  records: Sequence[tuple[int, str, bytes]], reasons: Sequence[str]
 ) -> list[tuple[str, str]]:
   """Those that libjpeg complains of; one by one, as it names none."""
   damaged = []
-  for (name, content), reason in zip(records, reasons, strict=True):
+  for (_, name, content), reason in zip(records, reasons, strict=True):
     if reason:
       continue
     with _errors_of_libraries() as errors:

@@ -83,7 +83,7 @@ def check(
     begun = check_workdir(config, workdir, lines)
   sources = check_data(config, lines)
   if images and sources:
-    check_images(config, sources, lines)
+    sources = check_images(config, sources, lines)
   source = sources.get(config.dataset.train_split)
   state = None
   if source is not None:
@@ -185,8 +185,9 @@ def describe(
     return
   names = source.class_names
   sizes = np.bincount(labels, minlength=len(names))
-  text = f"{source.split}: {count:,} images of {len(names):,} classes, "
-  lines.add(OK, "data", f"{text}{sizes.min():,} to {sizes.max():,} of each")
+  each = " to ".join(f"{n:,}" for n in sorted({sizes.min(), sizes.max()}))
+  text = f"{source.split}: {count:,} images of {len(names):,} classes"
+  lines.add(OK, "data", f"{text}, {each} of each")
   if is_trained and not sizes.all():
     empty = [name for name, size in zip(names, sizes, strict=True) if not size]
     text = f"{len(empty)} classes have no image to train on: "
@@ -201,8 +202,11 @@ def some(names: list[str], count: int = 3) -> str:
 
 def check_images(
   config: ConfigDict, sources: dict[str, Any], lines: Checklist
-) -> None:
-  """Reads every image: what is unreadable, damaged, or there twice."""
+) -> dict[str, Any]:
+  """Reads every image; returns the splits less those that are unreadable.
+
+  Tells what is unreadable, damaged, or there twice.
+  """
   from vggjax.data import survey
 
   begun = time.monotonic()
@@ -220,7 +224,7 @@ def check_images(
       lines.add(NOTE, "images", text)
     if one.damaged:
       names = [f"{name} ({words})" for name, words in one.damaged]
-      text = f"{one.split}: {len(names)} have damaged scans: {some(names)}"
+      text = f"{one.split}: {len(names)} with a damaged scan: {some(names)}"
       lines.add(NOTE, "images", text)
     if repeated := survey.num_repeated(one.digests):
       lines.add(NOTE, "images", f"{one.split}: {repeated:,} are there twice")
@@ -229,11 +233,17 @@ def check_images(
     lines.add(NOTE, "images", text)
   shared = survey.in_two_splits(found)
   for (one, other), pairs in shared.items():
-    text = f"{len(pairs):,} images of {one} stand in {other}, too: "
+    text = f"{one} and {other} have {len(pairs):,} images in common: "
     names = [" = ".join(dict.fromkeys(pair)) for pair in pairs]
     lines.add(NOTE, "splits", text + some(names))
   if not shared and len(found) > 1:
     lines.add(OK, "splits", "no image stands in two of them")
+  return {
+    one.split: sources[one.split].without(one.positions)
+    if one.positions
+    else sources[one.split]
+    for one in found
+  }
 
 
 def first_state(
@@ -267,8 +277,8 @@ def check_disk(
   needed = max(0, MARGIN * size * number - there)
   free = shutil.disk_usage(existing(workdir)).free
   text = (
-    f"{number} checkpoints of {gigabytes(size)} need {gigabytes(needed)}; "
-    f"{gigabytes(free)} are free"
+    f"{number} checkpoints of {size_text(size)} need {size_text(needed)}; "
+    f"{size_text(free)} are free"
   )
   lines.add(OK if needed <= free else FAIL, "disk", text)
 
@@ -359,7 +369,7 @@ def check_memory(
     there, place = available_memory(), "of the machine"
   fits = needed <= there
   text = (
-    f"a step needs {gigabytes(needed)} {place}; {gigabytes(there)} are free"
+    f"a step needs {size_text(needed)} {place}; {size_text(there)} are free"
   )
   hint = "" if fits else "; raise microbatches or lower batch_size"
   lines.add(OK if fits else FAIL, "memory", text + hint)
@@ -398,9 +408,9 @@ def time_steps(
   )
 
 
-def gigabytes(count: float) -> str:
-  """Of bytes: "1.66 GB"."""
-  return f"{count / 1e9:.3g} GB"
+def size_text(count: float) -> str:
+  """Of bytes: "1.66 GB", "23 MB"."""
+  return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
 
 
 def duration(seconds: float) -> str:

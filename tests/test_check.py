@@ -1,0 +1,142 @@
+"""`vggjax check` on small folders, good and bad."""
+
+import re
+
+import numpy as np
+import pytest
+import tiny
+from pictures import encode, picture
+
+from vggjax import cli
+from vggjax.data import survey
+from vggjax.data.sources import open_source
+from vggjax.tasks import check
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+@pytest.fixture
+def folder(tmp_path):
+  return tiny.photo_folder(tmp_path / "photos", 8, 3, 3)
+
+
+def run(folder, workdir, *more):
+  return cli.run(
+    [
+      "check",
+      "--config=classification.py:A-256,mini",
+      f"--config.dataset.source=folder:{folder}",
+      "--config.width=0.0625",
+      "--config.crop_size=32",
+      "--config.train_scale=(32,40)",
+      "--config.batch_size=16",
+      "--config.progress=False",
+      *more,
+      f"--workdir={workdir}",
+    ]
+  )
+
+
+def test_a_run_that_can_start(folder, tmp_path, capfd):
+  workdir = tmp_path / "runs" / "A-256"
+  assert run(folder, workdir, "--steps=2") == 0
+  out = capfd.readouterr().out
+  assert not workdir.exists()
+  assert len(out.splitlines()) < 24
+  assert "ok    devices     8 cpu, 2 images each" in out
+  assert "train: 24 images of 3 classes, 8 of each" in out
+  assert "ok    images      42 of 42 can be decoded" in out
+  assert "ok    splits      no image stands in two of them" in out
+  assert "2,400 steps of" in out
+  assert out.rstrip().endswith("it can start")
+
+
+def test_images_that_would_stop_a_run(folder, tmp_path, capfd):
+  first, second, third = sorted((folder / "train/red").iterdir())[:3]
+  first.write_bytes(second.read_bytes()[:300])
+  (folder / "test/red/x.jpg").write_bytes(third.read_bytes())
+  scan = bytearray(encode(picture(90, 120), "JPEG"))
+  scan[-300:-298] = b"\xff\xd9"
+  second.write_bytes(scan)
+  assert run(folder, tmp_path / "run", "--steps=0") == 2
+  out = capfd.readouterr().out
+  assert "FAIL  images      42 of 43 can be decoded" in out
+  assert f"train/red/{first.name}: " in out
+  assert f"damaged scan: train/red/{second.name} (Corrupt JPEG" in out
+  assert (
+    f"train and test have 1 images in common: train/red/{third.name} = "
+    "test/red/x.jpg" in out
+  )
+  assert "ok    memory" in out
+  assert "time" not in out
+  assert "would not run to its end: images" in out
+
+
+@pytest.mark.parametrize(
+  ("more", "message"),
+  [
+    (["--config.batch_size=20"], "FAIL  devices .* multiple of 8"),
+    (["--config.batch_size=64"], "FAIL  data .* 24 images, fewer than"),
+    (["--config.init_from=A-999"], "FAIL  start .* A-999"),
+    (["--config.dataset.train_split=trian"], "FAIL  data .*trian"),
+    (["--config.num_devices=9"], "FAIL  devices .* 8 are here"),
+  ],
+)
+def test_what_would_stop_a_run(folder, tmp_path, capfd, more, message):
+  assert run(folder, tmp_path / "run", "--skip_images", "--steps=0", *more) == 2
+  out = capfd.readouterr().out
+  assert any(re.search(message, line) for line in out.splitlines())
+  assert "would not run to its end" in out
+
+
+def test_too_little_disk_or_memory(folder, tmp_path, capfd, monkeypatch):
+  usage = check.shutil.disk_usage(tmp_path)._replace(free=1000)
+  monkeypatch.setattr(check.shutil, "disk_usage", lambda _: usage)
+  monkeypatch.setattr(check, "available_memory", lambda: 10**6)
+  assert run(folder, tmp_path / "run", "--skip_images") == 2
+  out = capfd.readouterr().out
+  assert "FAIL  disk        4 checkpoints of" in out
+  assert "FAIL  memory" in out
+  assert "raise microbatches or lower batch_size" in out
+  # What does not fit is not tried.
+  assert "steps of" not in out
+
+
+def test_another_runs_workdir(saved, tmp_path, folder, capfd):
+  assert run(folder, saved, "--skip_images", "--steps=0") == 2
+  assert "FAIL  workdir" in capfd.readouterr().out
+
+
+def test_bad_options(folder, tmp_path, capfd):
+  assert run(folder, tmp_path / "run", "--steps=-1") == 2
+  assert run(folder, tmp_path / "run", "--config.batchsize=3") == 2
+  assert run(folder, tmp_path / "run", "--config.task=evaluate") == 2
+  err = capfd.readouterr().err
+  assert "did you mean batch_size?" in err
+  assert "check is of train" in err
+  assert "Traceback" not in err
+
+
+def test_survey_counts_what_is_there_twice(folder):
+  a, b = sorted((folder / "test/blue").iterdir())[:2]
+  b.write_bytes(a.read_bytes())
+  a.with_name("gone.jpg").symlink_to("nowhere")
+  found = survey.survey(open_source(f"folder:{folder}", "test"))
+  assert survey.num_repeated(found.digests) == 1
+  assert [name for name, _ in found.unreadable] == ["test/blue/gone.jpg"]
+  assert len(found.positions) == 1
+  other = survey.survey(open_source(f"folder:{folder}", "validation"))
+  assert survey.in_two_splits([found, other]) == {}
+
+
+@pytest.mark.parametrize(
+  ("seconds", "text"),
+  [
+    (0.4, "0 seconds"),
+    (61, "1 minute 1 second"),
+    (86400 * 21 + 7300, "21 days 2 hours"),
+    (np.float64(59.6), "1 minute"),
+  ],
+)
+def test_durations(seconds, text):
+  assert check.duration(seconds) == text
