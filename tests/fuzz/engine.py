@@ -55,7 +55,7 @@ def run(
     megabytes: of memory that inputs may take.
     keep: where inputs with findings are written.
   """
-  name = target.__spec__.name.rpartition(".")[2]
+  name = target.__spec__.name
   report = Report()
   with tempfile.TemporaryDirectory() as folder:
     seeds = target.seeds()
@@ -73,13 +73,13 @@ def run(
           report.outcomes[outcome] += 1
         done += 1
       if done == begun:
-        raise RuntimeError(f"fuzz.{name} does not start")
+        raise RuntimeError(f"{name} does not start")
     if keep is not None:
       keep.mkdir(parents=True, exist_ok=True)
       pool = [seeds[key] for key in sorted(seeds)]
       for number in report.findings:
         data = mutated(pool, target.TOKENS, seed, number)
-        (keep / f"{name}-{seed}-{number}").write_bytes(data)
+        (keep / f"{name.rpartition('.')[2]}-{seed}-{number}").write_bytes(data)
   return report
 
 

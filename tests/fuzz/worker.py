@@ -19,7 +19,7 @@ def main(name, folder, seed, start, stop, megabytes):
   silent = os.open(os.devnull, os.O_WRONLY)
   os.dup2(silent, 1)
   os.dup2(silent, 2)
-  target = importlib.import_module(f"fuzz.{name}")
+  target = importlib.import_module(name)
   pool = [path.read_bytes() for path in sorted(Path(folder).iterdir())]
   for data in pool:
     outcome = target.check(data)
