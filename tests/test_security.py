@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import itertools
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -101,6 +102,6 @@ def test_every_dependency_has_bounds(monkeypatch):
   spec = importlib.util.spec_from_file_location("setup", ROOT / "setup.py")
   spec.loader.exec_module(importlib.util.module_from_spec(spec))
   groups = [found["install_requires"], *found["extras_require"].values()]
-  for requirement in sum(groups, []):
+  for requirement in itertools.chain.from_iterable(groups):
     bounds = requirement.partition(";")[0]
     assert "==" in bounds or (">=" in bounds and ",<" in bounds), requirement
