@@ -10,7 +10,7 @@ from pictures import encode, picture
 from vggjax import cli
 from vggjax.data import survey
 from vggjax.data.sources import open_source
-from vggjax.tasks import check
+from vggjax.tasks import check_cost, checklist
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -90,9 +90,9 @@ def test_what_would_stop_a_run(folder, tmp_path, capfd, more, message):
 
 
 def test_too_little_disk_or_memory(folder, tmp_path, capfd, monkeypatch):
-  usage = check.shutil.disk_usage(tmp_path)._replace(free=1000)
-  monkeypatch.setattr(check.shutil, "disk_usage", lambda _: usage)
-  monkeypatch.setattr(check, "available_memory", lambda: 10**6)
+  usage = check_cost.shutil.disk_usage(tmp_path)._replace(free=1000)
+  monkeypatch.setattr(check_cost.shutil, "disk_usage", lambda _: usage)
+  monkeypatch.setattr(check_cost, "available_memory", lambda: 10**6)
   assert run(folder, tmp_path / "run", "--skip_images") == 2
   out = capfd.readouterr().out
   assert "FAIL  disk        4 checkpoints of" in out
@@ -139,4 +139,4 @@ def test_survey_counts_what_is_there_twice(folder):
   ],
 )
 def test_durations(seconds, text):
-  assert check.duration(seconds) == text
+  assert checklist.duration(seconds) == text
