@@ -41,7 +41,9 @@ def faults(text):
       yield name
     if "shell" in keywords:
       yield f"{name}(shell=...)"
-    if "allow_pickle" in keywords:
+    if (
+      ast.unparse(keywords.get("allow_pickle", ast.Constant(False))) != "False"
+    ):
       yield f"{name}(allow_pickle=...)"
     if name == "torch.load":
       only = keywords.get("weights_only")

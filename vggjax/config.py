@@ -224,6 +224,10 @@ CHECKS = {
 def check(config: ConfigDict) -> None:
   """Raises InputError, naming key, value and range, unless all are allowed."""
   values = flatten(config)
+  for key, (allowed, text) in CHECKS.items():
+    if not allowed(values[key]):
+      shown = repr(values[key])[:200]
+      raise InputError(f"{key} is {shown}; it must be {text}")
   for key, value in values.items():
     if isinstance(value, str) and not value.isprintable():
       raise InputError(f"{key} is {value[:80]!r}; it must be one line of text")
@@ -231,10 +235,6 @@ def check(config: ConfigDict) -> None:
       raise InputError(f"{key} is {value}; it must be finite")
     if isinstance(value, int) and abs(value) > _LARGEST:
       raise InputError(f"{key} must be at most {_LARGEST}")
-  for key, (allowed, text) in CHECKS.items():
-    if not allowed(values[key]):
-      shown = repr(values[key])[:200]
-      raise InputError(f"{key} is {shown}; it must be {text}")
   _check_scales(values)
   if not values["dataset.source"]:
     raise InputError(
