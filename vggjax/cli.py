@@ -11,7 +11,7 @@ from vggjax.compilation import keep_programs
 from vggjax.errors import InputError
 
 # Each a module of vggjax.commands.
-COMMANDS = ("predict", "features", "convert", "info", "launch")
+COMMANDS = ("check", "predict", "features", "convert", "info", "launch")
 DESCRIPTION = """\
 Very deep convolutional networks (Simonyan & Zisserman, 2014).
 
@@ -19,6 +19,7 @@ Very deep convolutional networks (Simonyan & Zisserman, 2014).
                   --workdir=DIR
   vggjax evaluate --config=FILE[:RUN[,PROFILE]] [--config.KEY=VALUE ...]
                   --workdir=DIR
+  vggjax check    what `vggjax train` takes: looks before it begins
   vggjax transfer --config=transfer.py[:PROTOCOL[,PROFILE]]
                   --config.transfer.networks=RUN|WEIGHTS[,...] --workdir=DIR
 
@@ -43,6 +44,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
   if arguments[:1] and arguments[0] in main.TASKS and not wants_help:
     return main.main(arguments[1:], task=arguments[0])
   keep_programs()
+  if arguments[:1] == ["check"] and not wants_help:
+    return _run_check(arguments[1:])
   parser = make_parser()
   if not arguments:
     parser.print_help()
@@ -56,6 +59,16 @@ def run(arguments: Sequence[str] | None = None) -> int:
   except InputError as error:
     print(f"vggjax: {error}", file=sys.stderr)
     return main.BAD_INPUT
+  except KeyboardInterrupt:
+    return main.INTERRUPTED
+
+
+def _run_check(arguments: Sequence[str]) -> int:
+  """Its config's keys are no options that argparse could know."""
+  from vggjax.commands import check
+
+  try:
+    return check.run(arguments)
   except KeyboardInterrupt:
     return main.INTERRUPTED
 

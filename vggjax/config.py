@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -21,6 +22,13 @@ from vggjax.models.vgg import NETWORKS, REMATERIALIZE
 from vggjax.models.warm_start import LAYER_SETS
 
 PACKAGED = Path(__file__).parent / "configs"
+# What absl and ml_collections raise of values that are not as they should be.
+_BAD_VALUES = (
+  *(flags.Error, OSError, SyntaxError, ValueError, TypeError, IndexError),
+  *(OverflowError, MemoryError, RecursionError),
+)
+# Of whole numbers, which go into arrays of int32.
+_LARGEST = 2**31 - 1
 
 
 def parse_arguments(arguments: Sequence[str]) -> tuple[ConfigDict, str]:
@@ -48,7 +56,7 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[ConfigDict, str]:
       config.get("task")
   except (AttributeError, KeyError) as error:
     raise InputError(_unknown_key(argv, error)) from error
-  except (flags.Error, OSError, SyntaxError, ValueError, TypeError) as error:
+  except _BAD_VALUES as error:
     raise InputError(_one_line(error)) from error
   if rest:
     raise InputError(f"unexpected argument {rest[0]!r}; all are --flag=value")
@@ -92,7 +100,8 @@ def _unknown_key(argv: Sequence[str], error: Exception) -> str:
 
 
 def _one_line(error: Exception) -> str:
-  return " ".join(str(error).split())
+  text = " ".join(str(error).split()) or type(error).__name__
+  return "".join(c if c.isprintable() else "?" for c in text[:500])
 
 
 def flatten(config: ConfigDict) -> dict[str, Any]:
@@ -157,7 +166,7 @@ def _between(low: float, high: float) -> tuple[Callable, str]:
 
 
 def _scales(value: Any) -> bool:
-  return all(isinstance(v, int) and v >= 1 for v in value)
+  return all(type(v) is int and 1 <= v <= _LARGEST for v in value)
 
 
 # key: (whether a value is allowed, what is)
@@ -219,7 +228,15 @@ def check(config: ConfigDict) -> None:
   values = flatten(config)
   for key, (allowed, text) in CHECKS.items():
     if not allowed(values[key]):
-      raise InputError(f"{key} is {values[key]!r}; it must be {text}")
+      shown = repr(values[key])[:200]
+      raise InputError(f"{key} is {shown}; it must be {text}")
+  for key, value in values.items():
+    if isinstance(value, str) and not value.isprintable():
+      raise InputError(f"{key} is {value[:80]!r}; it must be one line of text")
+    if isinstance(value, float) and not math.isfinite(value):
+      raise InputError(f"{key} is {value}; it must be finite")
+    if isinstance(value, int) and abs(value) > _LARGEST:
+      raise InputError(f"{key} must be at most {_LARGEST}")
   _check_scales(values)
   if not values["dataset.source"]:
     raise InputError(

@@ -3,16 +3,20 @@
 `data/preprocess.py` does the same in TensorFlow; both give the same pixels.
 """
 
+import contextlib
 import io
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from vggjax import geometry
+from vggjax import encoded, geometry
 from vggjax.errors import InputError
+
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 
 
 def decode(
@@ -32,36 +36,67 @@ def decode(
     uint8 [H, W, 3] RGB.
 
   Raises:
-    InputError: if the file is missing, corrupt, truncated or not an image.
+    InputError: if the file is missing, corrupt, truncated, too large (see
+      `encoded.MAX_PIXELS`) or not an image.
   """
-  if isinstance(image, bytes):
-    name, file = "image bytes", io.BytesIO(image)
-  else:
-    name = file = os.fspath(image)
+  name = "image bytes" if isinstance(image, bytes) else os.fspath(image)
+  with opened(image, name) as file:
+    file = _checked(file)
+    return _rgb(ImageOps.exif_transpose(file) if upright else file)
+
+
+@contextlib.contextmanager
+def opened(
+  image: str | os.PathLike | bytes, name: str
+) -> Iterator[Image.Image]:
+  """Opens an image file by its header; pixels are decoded when asked for.
+
+  Args:
+    image: a path, or the encoded bytes.
+    name: of it, for the message.
+
+  Raises:
+    InputError: as of `decode`, also for what fails in the block.
+  """
   try:
-    with warnings.catch_warnings():
-      # Large, and palette with transparency: both are read all the same.
+    with warnings.catch_warnings(), contextlib.ExitStack() as files:
+      # Of metadata that are damaged, and of what is refused here.
       warnings.simplefilter("ignore")
-      with Image.open(file) as opened:
-        return _rgb(ImageOps.exif_transpose(opened) if upright else opened)
+      if isinstance(image, bytes):
+        file = io.BytesIO(image)
+      else:
+        file = files.enter_context(Path(image).open("rb"))
+      # By the header alone; others of Pillow's formats run programs.
+      found = files.enter_context(Image.open(file, formats=FORMATS))
+      encoded.check_size(*found.size)
+      yield found
   except FileNotFoundError as error:
     raise InputError(f"{name}: no such image file") from error
   except UnidentifiedImageError as error:
     raise InputError(f"{name}: cannot decode: not an image file") from error
-  except (
-    OSError,
-    SyntaxError,  # Pillow's answer to some broken PNG files.
-    ValueError,
-    Image.DecompressionBombError,
-  ) as error:
-    message = " ".join(str(error).split())
+  except Image.DecompressionBombError as error:
+    raise InputError(f"{name}: cannot decode: {encoded.TOO_LARGE}") from error
+  # Pillow raises of everything where a file is damaged on purpose.
+  except Exception as error:
+    message = " ".join(str(error).split()) or type(error).__name__
     raise InputError(f"{name}: cannot decode: {message}") from error
+
+
+def _checked(file: Image.Image) -> Image.Image:
+  """The same image, once its file is found to be whole."""
+  file.fp.seek(0)
+  if file.format in ("JPEG", "MPO"):
+    encoded.check_jpeg(file.fp.read())
+  elif file.format == "PNG":
+    content = encoded.critical_png(file.fp.read())
+    return Image.open(io.BytesIO(content), formats=("PNG",))
+  return file
 
 
 def _rgb(image: Image.Image) -> np.ndarray:
   """The first frame as uint8 [H, W, 3] RGB."""
   if image.mode.startswith("I"):  # 16-bit grayscale; Pillow would clip it.
-    high_byte = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255)
+    high_byte = np.clip(np.asarray(image) >> 8, 0, 255)
     return np.repeat(high_byte.astype(np.uint8)[..., None], 3, axis=-1)
   return np.array(image.convert("RGB"))
 

@@ -6,14 +6,13 @@ pixel has sides of 1.
 
 import dataclasses
 import hashlib
-import io
 import itertools
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
+from vggjax import images
 from vggjax.annotations import Edges
 from vggjax.errors import InputError
 
@@ -55,14 +54,9 @@ def header_size(encoded: bytes, name: str) -> tuple[int, int]:
     InputError: if it has none that can be read.
   """
   try:
-    with Image.open(io.BytesIO(encoded)) as image:
+    with images.opened(encoded, name) as image:
       return image.size
-  except (
-    OSError,
-    SyntaxError,
-    ValueError,
-    Image.DecompressionBombError,
-  ) as error:
+  except InputError as error:
     raise InputError(f"{name}: damaged, or not an image file") from error
 
 

@@ -26,8 +26,11 @@ def read_label_table(path: Path) -> list[tuple[str, str, str | None]]:
   """
   if not path.is_file():
     raise InputError(f"{path}: no such file of labels")
-  with path.open(newline="", encoding="utf-8-sig") as file:
-    return list(_rows(path, csv.DictReader(file)))
+  try:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+      return list(_rows(path, csv.DictReader(file)))
+  except (csv.Error, UnicodeDecodeError) as error:
+    raise InputError(f"{path}: not a CSV file: {error}") from error
 
 
 def _rows(
@@ -39,10 +42,10 @@ def _rows(
   if not kaggle and not {"file", "label"} <= set(header):
     raise InputError(
       f"{path}: the header must be file,label[,split] or "
-      f"ImageId,PredictionString; it is {','.join(header)!r}"
+      f"ImageId,PredictionString; it is {','.join(header)[:80]!r}"
     )
   for row in reader:
-    file = row["ImageId" if kaggle else "file"]
+    file = (row["ImageId" if kaggle else "file"] or "").strip()
     label = row["PredictionString" if kaggle else "label"] or ""
     label = (label.split() or [""])[0] if kaggle else label.strip()
     if not file or not label:
@@ -50,7 +53,7 @@ def _rows(
     split = (row.get("split") or "").strip() if "split" in header else None
     if split == "":
       raise InputError(f"{path}:{reader.line_num}: no split")
-    yield file.strip(), label, _ALIASES.get(split, split)
+    yield file, label, _ALIASES.get(split, split)
 
 
 def list_table(

@@ -21,6 +21,7 @@ from vggjax.data.resampling import (
   rescaled_size,
   source_window,
 )
+from vggjax.data.whole import check_jpeg, check_png, jpeg_size
 from vggjax.errors import InputError
 
 
@@ -67,11 +68,14 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
   Raises:
     tf.errors.OpError: when run, if the image is corrupt or truncated.
   """
+
+  def from_jpeg():
+    with tf.control_dependencies([check_jpeg(encoded, jpeg_size(encoded))]):
+      # The default DCT differs by up to 17 levels from everyone else's.
+      return tf.io.decode_jpeg(encoded, 3, dct_method="INTEGER_ACCURATE")
+
   return tf.cond(
-    tf.io.is_jpeg(encoded),
-    # The default DCT differs by up to 17 levels from everyone else's.
-    lambda: tf.io.decode_jpeg(encoded, 3, dct_method="INTEGER_ACCURATE"),
-    lambda: _decode_other(encoded),
+    tf.io.is_jpeg(encoded), from_jpeg, lambda: _decode_other(encoded)
   )
 
 
@@ -82,10 +86,12 @@ def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
     decoded = tf.numpy_function(_pillow, [encoded], tf.uint8, stateful=False)
     return tf.ensure_shape(decoded, [None, None, 3])
 
+  def from_png():
+    with tf.control_dependencies([check_png(encoded)]):
+      return tf.io.decode_png(encoded, channels=3)
+
   return tf.cond(
-    tf.strings.substr(encoded, 0, 4) == b"\x89PNG",
-    lambda: tf.io.decode_png(encoded, channels=3),
-    by_pillow,
+    tf.strings.substr(encoded, 0, 4) == b"\x89PNG", from_png, by_pillow
   )
 
 
@@ -153,8 +159,9 @@ def rescaled_window(
   """
 
   def from_jpeg():
-    source = tf.cast(tf.image.extract_jpeg_shape(encoded)[:2], tf.int64)
-    full, offset = place(source)
+    source = jpeg_size(encoded)
+    with tf.control_dependencies([check_jpeg(encoded, source)]):
+      full, offset = place(source)
     start, stop = source_window(source, full, offset, size)
     part = tf.image.decode_and_crop_jpeg(
       encoded,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from vggjax import distributed
+from vggjax import distributed, images
 from vggjax.data import preprocess
 from vggjax.data.records import Record, Source
 from vggjax.data.tracing import traced
@@ -27,12 +27,12 @@ def parallel_map(
   """
   return records.map(
     traced(function),
-    num_parallel_calls=max(2, per_core * _num_cores()),
+    num_parallel_calls=max(2, per_core * num_cores()),
     deterministic=True,
   )
 
 
-def _num_cores() -> int:
+def num_cores() -> int:
   if hasattr(os, "sched_getaffinity"):  # Those of a container; not on macOS.
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1
@@ -112,13 +112,23 @@ def name_unreadable(
       try:
         preprocess.decode(record["bytes"])
       except (tf.errors.OpError, InputError) as cause:
+        reason = _reason(record["bytes"].numpy(), cause)
         return InputError(
           f"{source.spec}: cannot decode {record['id'].numpy().decode()} "
-          f'({_one_line(cause)}); on_error="skip" leaves such images out'
+          f'({reason}); on_error="skip" leaves such images out'
         )
   except tf.errors.OpError as cause:
     return InputError(f"{source.spec}: cannot read ({_one_line(cause)})")
   return error
+
+
+def _reason(content: bytes, error: Exception) -> str:
+  """Why an image cannot be decoded: Pillow's words are the plainer ones."""
+  try:
+    images.decode(content)
+  except InputError as plainer:
+    return str(plainer).rpartition("cannot decode: ")[2]
+  return _one_line(error)
 
 
 def _one_line(error: Exception) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from vggjax.errors import InputError
+from vggjax.weights.hdf5_heap import check_heaps
 
 # More than any VGG's file has in one place.
 MAX_NAMES = 1000
@@ -44,9 +45,13 @@ class Source:
     """Opens it as an h5py.File, closed at the end of the block.
 
     Raises:
-      InputError: if h5py is missing.
+      InputError: if h5py is missing, or a heap would hold it up forever.
     """
     h5py = h5py_module()
+    known = self.path.stat()
+    rest = max(0, known.st_size - self.start)
+    size = rest if self.size is None else min(self.size, rest)
+    check_heaps(self.path, self.start, size, known.st_mtime_ns)
     with (
       self.path.open("rb", buffering=0) as file,
       h5py.File(_Part(file, self.start, self.size), "r") as content,

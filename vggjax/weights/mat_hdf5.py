@@ -14,6 +14,7 @@ import numpy as np
 
 from vggjax.errors import InputError
 from vggjax.weights.hdf5 import h5py_module
+from vggjax.weights.hdf5_heap import check_heaps
 from vggjax.weights.mat_values import (
   CUT_OFF,
   MAX_ELEMENTS,
@@ -43,11 +44,13 @@ def read_variables(path: Path, names: Collection[str]) -> dict[str, Value]:
     "reading a MATLAB file of version 7.3",
     ", or save it in MATLAB with the option -v7",
   )
+  known = path.stat()
+  check_heaps(path, 0, known.st_size, known.st_mtime_ns)
   try:
     file = h5py.File(path, "r")
   except OSError as error:
     raise InputError(CUT_OFF) from error
-  reader = _Reader(h5py, file, path.stat().st_size)
+  reader = _Reader(h5py, file, known.st_size)
   return {name: reader.member(file, name) for name in names if name in file}
 
 
