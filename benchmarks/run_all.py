@@ -25,6 +25,7 @@ BARS = {
   "dense_multiscale": 1.0,
   "input": 1.5,
   "input_naive": 2.3,
+  "convolution": 1.0,
   "train_step": 1.0,
   "train_step_mini": 1.0,
   "multicrop": 1.0,

@@ -137,7 +137,9 @@ def save_changed(state, *, plan, checkpoints, card, **_):
   for name in state.trained_layers:
     changed = jax.tree.map(lambda a: a * 1.1, state.params[name])
     state = state.replace(params={**state.params, name: changed})
-  loop.save(checkpoints, state.replace(step=np.int32(plan.num_steps)), card)
+  state = state.replace(step=np.int32(plan.num_steps))
+  loop.save(checkpoints, state, card)
+  return state
 
 
 def copy_runs(trained, folder, runs=None, seeds=(0,)):

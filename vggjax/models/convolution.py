@@ -59,10 +59,11 @@ def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
   fixed = all(isinstance(side, int) for side in x.shape)
   if jax.default_backend() == "cpu" and x.dtype == jnp.float32 and fixed:
     return _convolve_on_cpu(x, kernel)
-  return _direct(x, kernel)
+  return direct(x, kernel)
 
 
-def _direct(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def direct(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """The same by XLA's convolution."""
   return jax.lax.conv_general_dilated(
     x,
     kernel,
@@ -76,7 +77,7 @@ def _direct(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def _convolve_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
   transform = choose_transform(x.shape, kernel.shape)
   if transform is None:
-    return _direct(x, kernel)
+    return direct(x, kernel)
   return winograd.convolve(x, kernel, transform)
 
 
