@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 from fuzz import annotations as fuzz_annotations
-from fuzz import engine, images, overrides, tables
+from fuzz import engine, images, overrides, tables, weights
 from fuzz.mutate import mutated
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ from vggjax import config as configuration
 from vggjax.errors import InputError
 
 
-@pytest.mark.parametrize("target", [images], ids=["images"])
+@pytest.mark.parametrize("target", [images, weights], ids=["images", "weights"])
 def test_files_in_a_bounded_process(target):
   report = engine.run(target, runs=250, seed=3)
   assert not report.findings

@@ -62,7 +62,7 @@ def seeds():
     path.write_bytes(files["safetensors"])
     save_weights(Path(folder) / "ours", load_weights(path))
     files["ours"] = (Path(folder) / "ours").read_bytes()
-    model = keras_nets.make("A", side=32, width=1 / 64)
+    model = keras_nets.make("A", side=32)
     for name, save in zip(
       ("h5", "keras", "weights-h5", "legacy"), keras_nets.SAVES, strict=True
     ):
