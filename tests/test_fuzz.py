@@ -15,10 +15,10 @@ from vggjax.errors import InputError
 
 @pytest.mark.parametrize("target", [images, weights], ids=["images", "weights"])
 def test_files_in_a_bounded_process(target):
-  report = engine.run(target, runs=250, seed=3)
+  report = engine.run(target, runs=150, seed=3)
   assert not report.findings
-  assert report.outcomes["refused"] > 50
-  assert report.outcomes["read"] > 10
+  assert report.outcomes["refused"] > 30
+  assert report.outcomes["read"] > 5
 
 
 @pytest.mark.parametrize(
