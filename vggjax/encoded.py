@@ -11,8 +11,7 @@ from collections.abc import Iterator
 
 from vggjax.errors import InputError
 
-# Of an image: 512 MiB as RGB bytes, also Pillow's own limit. Phones and medium
-# format cameras have up to 151 megapixels.
+# Of an image: 512 MiB as RGB bytes, also Pillow's own limit.
 MAX_PIXELS = 2**29 // 3
 TOO_LARGE = f"more pixels than the limit of {MAX_PIXELS}; scale it down"
 # Of a progressive JPEG; a usual one has ten. Each is a pass over all pixels,
