@@ -59,10 +59,10 @@ def test_input_bounds_a_step():
 
 def test_padding_of_dense_evaluation():
   model = vggjax.create_model("D")
-  # 256 x 341 is padded to 256 x 392.
+  # 256 x 341 is padded to 256 x 352.
   needed, computed = cost_model.dense_macs(model, 256, [(375, 500)])
   assert needed == parameters.count_macs(model, 256, 341)
-  assert computed == parameters.count_macs(model, 256, 392)
+  assert computed == parameters.count_macs(model, 256, 352)
   both = cost_model.dense_macs(model, 256, [(375, 500), (500, 500)])
   other = cost_model.dense_macs(model, 256, [(500, 500)])
   assert both[0] == pytest.approx((needed + other[0]) / 2)
