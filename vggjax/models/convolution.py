@@ -94,7 +94,10 @@ def _forward(x, kernel):
 
 def _backward(saved, gradient):
   x, kernel = saved
-  turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
+  # Turned once, not again in each of the transform's sums.
+  turned = jax.lax.optimization_barrier(
+    kernel[::-1, ::-1].transpose(0, 1, 3, 2)
+  )
   transform = choose_transform(x.shape, kernel.shape)
   if transform is None:
     kernel_gradient = strip_gradient(x, gradient, kernel.shape[0])
