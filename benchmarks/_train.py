@@ -1,7 +1,6 @@
 """The training step on CPUs in float32 beside PyTorch's (Sect. 3.1)."""
 
 import argparse
-import statistics
 import time
 
 import jax
@@ -49,7 +48,8 @@ def measure(
     bench, network, params, batch, precision=PRECISION
   )
   ours.run(1)
-  print(f"  first step, compilation included: {_seconds(begin):.1f} s")
+  seconds = time.perf_counter() - begin
+  print(f"  first step, compilation included: {seconds:.1f} s")
   theirs = _gpu_torch.TrainStep(
     bench, network, params, batch, precision=PRECISION, compiled=False
   )
@@ -68,12 +68,3 @@ def measure(
     flush=True,
   )
   return ratio
-
-
-def geometric_mean(ratios: list[float]) -> float:
-  """Of several networks."""
-  return statistics.geometric_mean(ratios)
-
-
-def _seconds(begin: float) -> float:
-  return time.perf_counter() - begin

@@ -8,6 +8,8 @@ benchmarks.train_step. The last line is PyTorch's time over ours, the geometric
 mean over the networks.
 """
 
+import statistics
+
 from benchmarks import _train
 
 
@@ -29,7 +31,7 @@ def main() -> None:
     )
     for network in options.networks
   ]
-  print(f"ratio {_train.geometric_mean(ratios):.2f}")
+  print(f"ratio {statistics.geometric_mean(ratios):.2f}")
 
 
 if __name__ == "__main__":
