@@ -33,7 +33,7 @@ lint: .venv/for_tests
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 bench: .venv/for_tests
 	$(BIN)/python -m benchmarks.run_all

@@ -1,13 +1,21 @@
 """Eight simulated CPU devices, and the real images where they are."""
 
 import os
+import shutil
+import tempfile
 
 os.environ["XLA_FLAGS"] = (
   os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 )
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Tests keep no programs, and use none of others.
-os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+# Tests share what they compile with each other, and with nothing else.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+  os.environ |= {
+    "JAX_ENABLE_COMPILATION_CACHE": "true",
+    "JAX_COMPILATION_CACHE_DIR": tempfile.mkdtemp(prefix="vggjax-tests-"),
+    "JAX_COMPILATION_CACHE_MAX_SIZE": str(2**30),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+  }
 
 from pathlib import Path
 
@@ -16,6 +24,11 @@ import pytest
 import saved_run
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_unconfigure():
+  if "PYTEST_XDIST_WORKER" not in os.environ:
+    shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

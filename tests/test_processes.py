@@ -70,8 +70,6 @@ def environment(tmp_path_factory):
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     "VGGJAX_CACHE": str(cache),
-    "JAX_ENABLE_COMPILATION_CACHE": "true",
-    "JAX_COMPILATION_CACHE_DIR": str(cache / "programs"),
   }
 
 
