@@ -26,15 +26,25 @@ def make_case(images, height, width, channels, features, seed=0):
 
 
 def plain(x, kernel, gradient):
-  """The result and the kernel's gradient, float64, by PyTorch."""
+  """The result and both gradients, float64, by PyTorch."""
   planes = torch.tensor(x, dtype=torch.float64).permute(0, 3, 1, 2)
+  planes.requires_grad_()
   weight = torch.tensor(kernel, dtype=torch.float64).permute(3, 2, 0, 1)
   weight.requires_grad_()
   result = torch.nn.functional.conv2d(planes, weight, padding=1)
   result.backward(torch.tensor(gradient).double().permute(0, 3, 1, 2))
   return (
     result.detach().permute(0, 2, 3, 1).numpy(),
+    planes.grad.permute(0, 2, 3, 1).numpy(),
     weight.grad.permute(2, 3, 1, 0).numpy(),
+  )
+
+
+def by_tiles(x, kernel, gradient, transform):
+  return (
+    winograd.convolve(x, kernel, transform),
+    winograd.input_gradient(gradient, kernel, transform),
+    winograd.kernel_gradient(x, gradient, transform),
   )
 
 
@@ -50,31 +60,20 @@ def assert_near(found, wanted, tolerance):
   width=st.integers(1, 11),
   images=st.integers(1, 2),
 )
-def test_results_and_kernel_gradients_are_the_plain_sums(
-  name, height, width, images
-):
+def test_results_and_gradients_are_the_plain_sums(name, height, width, images):
   case = make_case(images, height, width, 5, 3)
-  wanted, wanted_gradient = plain(*case)
-  x, kernel, gradient = case
   with jax.disable_jit():
-    found = winograd.convolve(x, kernel, TRANSFORMS[name])
-    found_gradient = winograd.kernel_gradient(x, gradient, TRANSFORMS[name])
-  assert_near(found, wanted, TOLERANCE[name])
-  assert_near(found_gradient, wanted_gradient, TOLERANCE[name])
+    found = by_tiles(*case, TRANSFORMS[name])
+  for array, wanted in zip(found, plain(*case), strict=True):
+    assert_near(array, wanted, TOLERANCE[name])
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_rounding_with_as_many_channels_as_a_network_has(name):
   case = make_case(2, 14, 13, 256, 32)
-  wanted, wanted_gradient = plain(*case)
-  transform = TRANSFORMS[name]
-  convolve = jax.jit(winograd.convolve, static_argnums=2)
-  gradient_of = jax.jit(winograd.kernel_gradient, static_argnums=2)
-  x, kernel, gradient = case
-  assert_near(convolve(x, kernel, transform), wanted, TOLERANCE[name])
-  assert_near(
-    gradient_of(x, gradient, transform), wanted_gradient, TOLERANCE[name]
-  )
+  found = jax.jit(by_tiles, static_argnums=3)(*case, TRANSFORMS[name])
+  for array, wanted in zip(found, plain(*case), strict=True):
+    assert_near(array, wanted, TOLERANCE[name])
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)

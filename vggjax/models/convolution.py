@@ -94,16 +94,16 @@ def _forward(x, kernel):
 
 def _backward(saved, gradient):
   x, kernel = saved
-  # Turned once, not again in each of the transform's sums.
-  turned = jax.lax.optimization_barrier(
-    kernel[::-1, ::-1].transpose(0, 1, 3, 2)
-  )
   transform = choose_transform(x.shape, kernel.shape)
   if transform is None:
-    kernel_gradient = strip_gradient(x, gradient, kernel.shape[0])
-  else:
-    kernel_gradient = winograd.kernel_gradient(x, gradient, transform)
-  return _fastest(gradient, turned), kernel_gradient
+    turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
+    return direct(gradient, turned), strip_gradient(
+      x, gradient, kernel.shape[0]
+    )
+  return (
+    winograd.input_gradient(gradient, kernel, transform),
+    winograd.kernel_gradient(x, gradient, transform),
+  )
 
 
 _fastest.defvjp(_forward, _backward)

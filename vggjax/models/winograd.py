@@ -84,22 +84,29 @@ def convolve(x: jax.Array, kernel: jax.Array, transform: Transform):
   Returns:
     [N, H, W, K].
   """
-  m, r = transform.outputs, transform.inputs
-  data = _data_tiles(x, transform)
-  kernels = _kernel_tiles(kernel, transform)
-  products = _materialize(
-    [[data[a][b] @ kernels[a][b] for b in range(r)] for a in range(r)]
-  )
-  rows = _materialize(_on_rows(transform.result, products))
-  results = _on_columns(transform.result, rows)
-  images, height, width, _ = x.shape
-  down, across = _grid(height, width, m)
-  results = [
-    jnp.stack([y.reshape(images, down, across, -1) for y in row], axis=3)
-    for row in results
-  ]
-  y = jnp.stack(results, axis=2)
-  return y.reshape(images, m * down, m * across, -1)[:, :height, :width]
+  kernels = _kernel_tiles(kernel, transform.kernel)
+  return _from_tiles(x, kernels, 0, transform)
+
+
+def input_gradient(
+  gradient: jax.Array, kernel: jax.Array, transform: Transform
+):
+  """The gradient of `convolve` with respect to x.
+
+  It is the convolution with the kernel turned by 180 degrees and its channels
+  exchanged; neither is done to the kernel itself, which would take longer than
+  the products.
+
+  Args:
+    gradient: of the result, [N, H, W, K].
+    kernel: [3, 3, C, K].
+    transform: F2 or F4.
+
+  Returns:
+    [N, H, W, C].
+  """
+  turned = tuple(row[::-1] for row in transform.kernel)
+  return _from_tiles(gradient, _kernel_tiles(kernel, turned), 1, transform)
 
 
 def kernel_gradient(x: jax.Array, gradient: jax.Array, transform: Transform):
@@ -118,10 +125,7 @@ def kernel_gradient(x: jax.Array, gradient: jax.Array, transform: Transform):
   results = _result_tiles(gradient, transform)
   products = _materialize(
     [
-      [
-        jax.lax.dot_general(data[a][b], results[a][b], (((0,), (0,)), ((), ())))
-        for b in range(r)
-      ]
+      [_product(data[a][b], results[a][b], 0, 0) for b in range(r)]
       for a in range(r)
     ]
   )
@@ -181,15 +185,39 @@ def _result_tiles(gradient: jax.Array, transform: Transform) -> Tiles:
   ]
 
 
-def _kernel_tiles(kernel: jax.Array, transform: Transform) -> Tiles:
-  """G g G^T of the kernel [3, 3, C, K]: r x r arrays [C, K]."""
-  rows = _materialize(
-    [_combine(weights, list(kernel)) for weights in transform.kernel]
+def _kernel_tiles(kernel: jax.Array, matrix: Matrix) -> Tiles:
+  """G g G^T of the kernel [3, 3, C, K], G the matrix: r x r arrays [C, K]."""
+  rows = _materialize([_combine(weights, list(kernel)) for weights in matrix])
+  return [[_combine(weights, list(row)) for weights in matrix] for row in rows]
+
+
+def _from_tiles(
+  x: jax.Array, kernels: Tiles, axis: int, transform: Transform
+) -> jax.Array:
+  """The sum over x's channels, which are the axis of the kernels' tiles."""
+  m, r = transform.outputs, transform.inputs
+  data = _data_tiles(x, transform)
+  products = _materialize(
+    [
+      [_product(data[a][b], kernels[a][b], 1, axis) for b in range(r)]
+      for a in range(r)
+    ]
   )
-  return [
-    [_combine(weights, list(row)) for weights in transform.kernel]
-    for row in rows
+  rows = _materialize(_on_rows(transform.result, products))
+  results = _on_columns(transform.result, rows)
+  images, height, width, _ = x.shape
+  down, across = _grid(height, width, m)
+  results = [
+    jnp.stack([y.reshape(images, down, across, -1) for y in row], axis=3)
+    for row in results
   ]
+  y = jnp.stack(results, axis=2)
+  return y.reshape(images, m * down, m * across, -1)[:, :height, :width]
+
+
+def _product(a: jax.Array, b: jax.Array, axis_a: int, axis_b: int):
+  """The sum over an axis of each of two matrices."""
+  return jax.lax.dot_general(a, b, (((axis_a,), (axis_b,)), ((), ())))
 
 
 def _grid(height: int, width: int, outputs: int) -> tuple[int, int]:
