@@ -12,8 +12,9 @@ CASES = {
   "1x1": (2, 7, 5, 1, 6, 4),
   "3x3": (2, 9, 8, 3, 4, 6),
   "5x5": (1, 6, 11, 5, 3, 2),
-  "F2": (1, 8, 9, 3, 128, 256),
+  "F2": (2, 7, 35, 3, 128, 256),
   "F4": (1, 28, 29, 3, 256, 128),
+  "narrow": (20, 15, 16, 3, 64, 64),
 }
 
 
@@ -41,6 +42,17 @@ def plain(x, kernel, gradient):
   )
 
 
+@pytest.fixture(params=["small", "never small"])
+def smallness(request, monkeypatch):
+  """With what is left to XLA, and without."""
+  if request.param == "never small":
+    monkeypatch.setattr(convolution, "FEW_PRODUCTS", 0)
+  jax.clear_caches()
+  yield
+  jax.clear_caches()
+
+
+@pytest.mark.usefixtures("smallness")
 @pytest.mark.parametrize("name", CASES)
 def test_result_and_gradients_are_those_of_pytorch(name):
   x, kernel, gradient = make_case(name)
@@ -73,18 +85,37 @@ def test_strips_of_any_height_give_the_same_sum(monkeypatch, rows):
   ("shape", "kernel", "wanted"),
   [
     ((1, 224, 224, 64), (3, 3, 64, 64), None),
-    ((1, 112, 112, 128), (3, 3, 128, 128), None),
     ((1, 56, 56, 128), (3, 3, 128, 256), winograd.F4),
-    ((1, 28, 28, 512), (3, 3, 512, 512), winograd.F4),
+    ((4, 28, 28, 512), (3, 3, 512, 512), winograd.F4),
     ((1, 14, 14, 512), (3, 3, 512, 512), winograd.F2),
     # The gradient of conv3_1 with respect to its input.
     ((1, 56, 56, 256), (3, 3, 256, 128), winograd.F4),
     ((1, 56, 56, 256), (1, 1, 256, 256), None),
     ((1, 28, 28, 512), (5, 5, 256, 512), None),
+    ((1, 7, 7, 256), (3, 3, 256, 256), None),
   ],
 )
-def test_layers_of_full_width_use_the_fastest(shape, kernel, wanted):
-  assert convolution.choose_transform(shape, kernel) is wanted
+@pytest.mark.parametrize("training", [False, True])
+def test_layers_of_full_width_use_the_fastest(shape, kernel, wanted, training):
+  found = convolution.choose_transform(shape, kernel, training)
+  assert found is wanted
+
+
+@pytest.mark.parametrize(
+  ("shape", "kernel", "wanted"),
+  [
+    ((64, 32, 32, 32), (3, 3, 32, 32), winograd.F4),
+    ((64, 16, 16, 64), (3, 3, 64, 64), winograd.F4),
+    ((32, 7, 7, 128), (3, 3, 128, 128), winograd.F2),
+    # Too many pixels for the cache, too few channels, too few products.
+    ((256, 32, 32, 32), (3, 3, 32, 32), None),
+    ((64, 64, 64, 16), (3, 3, 16, 16), None),
+    ((16, 4, 4, 128), (3, 3, 128, 128), None),
+  ],
+)
+def test_narrow_layers_are_transformed_in_training_alone(shape, kernel, wanted):
+  assert convolution.choose_transform(shape, kernel, training=True) is wanted
+  assert convolution.choose_transform(shape, kernel) is None
 
 
 def program(dtype, **settings):

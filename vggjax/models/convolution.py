@@ -6,6 +6,7 @@ and backward; `python -m benchmarks.convolution` measures each.
 """
 
 import functools
+import math
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -14,8 +15,15 @@ import jax.numpy as jnp
 
 from vggjax.models import winograd
 
-# Bytes of a strip's windows in the kernel's gradient: what a cache holds.
+# Bytes of a strip's windows in the kernel's gradient: what one core's cache
+# holds.
 STRIP_BYTES = 2**21
+# Bytes of a layer's tiles that the cache of all cores holds the most part of.
+CACHE_BYTES = 40 * 2**20
+# Products of a layer below which a way of its own does not pay.
+FEW_PRODUCTS = 2**27
+# Tiles whose products take as long as the transform of the kernel.
+KERNEL_COST = 256
 
 
 class Conv(nn.Module):
@@ -82,50 +90,76 @@ def _convolve_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 @jax.custom_vjp
 def _fastest(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  transform = choose_transform(x.shape, kernel.shape)
-  if transform is None:
-    return direct(x, kernel)
-  return winograd.convolve(x, kernel, transform)
+  return _result(x, kernel, choose_transform(x.shape, kernel.shape))
 
 
 def _forward(x, kernel):
-  return _fastest(x, kernel), (x, kernel)
+  transform = choose_transform(x.shape, kernel.shape, training=True)
+  return _result(x, kernel, transform), (x, kernel)
 
 
 def _backward(saved, gradient):
   x, kernel = saved
-  transform = choose_transform(x.shape, kernel.shape)
-  if transform is None:
-    turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
-    return direct(gradient, turned), strip_gradient(
-      x, gradient, kernel.shape[0]
+  transform = choose_transform(x.shape, kernel.shape, training=True)
+  if transform is not None:
+    return (
+      winograd.input_gradient(gradient, kernel, transform),
+      winograd.kernel_gradient(x, gradient, transform),
     )
-  return (
-    winograd.input_gradient(gradient, kernel, transform),
-    winograd.kernel_gradient(x, gradient, transform),
-  )
+  x_gradient, kernel_gradient = jax.vjp(direct, x, kernel)[1](gradient)
+  if not _is_small(x.shape, kernel.shape):
+    kernel_gradient = strip_gradient(x, gradient, kernel.shape[0])
+  return x_gradient, kernel_gradient
 
 
 _fastest.defvjp(_forward, _backward)
 
 
+def _result(x, kernel, transform: winograd.Transform | None) -> jax.Array:
+  if transform is None:
+    return direct(x, kernel)
+  return winograd.convolve(x, kernel, transform)
+
+
 def choose_transform(
-  shape: tuple[int, ...], kernel_shape: tuple[int, ...]
+  shape: tuple[int, ...],
+  kernel_shape: tuple[int, ...],
+  training: bool = False,
 ) -> winograd.Transform | None:
   """The transform that is fastest for a layer on CPUs.
 
   Args:
     shape: of the input, [N, H, W, C].
     kernel_shape: [k, k, C, K].
+    training: whether the result is differentiated. Such a program runs
+      thousands of times: it may take longer to compile than those of an
+      evaluation, which has one for each shape of images.
 
   Returns:
     None where the plain sum is faster: with few channels the transforms cost
-    more than the products that they save.
+    more than the products that they save, unless the tiles stay in the cache.
   """
-  side, _, fewer, more = kernel_shape
-  if side != 3 or min(fewer, more) < 128 or max(fewer, more) < 256:
+  images, height, width, _ = shape
+  side, _, channels, features = kernel_shape
+  if side != 3 or _is_small(shape, kernel_shape):
     return None
-  return winograd.F4 if min(shape[1:3]) >= 28 else winograd.F2
+  fewer, more = sorted((channels, features))
+  # Of F4, in float32: (6 / 4)^2 numbers a pixel and channel.
+  tile_bytes = 9 * images * height * width * (channels + features)
+  narrow = training and fewer >= 32 and tile_bytes <= CACHE_BYTES
+  if not narrow and (fewer < 128 or more < 256):
+    return None
+
+  def cost(transform):
+    tiles = images * transform.count(height) * transform.count(width)
+    return transform.inputs**2 * (tiles + KERNEL_COST)
+
+  return min(winograd.F4, winograd.F2, key=cost)
+
+
+def _is_small(shape, kernel_shape) -> bool:
+  """Whether XLA's convolution is good enough, as it is soon over."""
+  return math.prod(shape[:3]) * math.prod(kernel_shape) < FEW_PRODUCTS
 
 
 def strip_gradient(x: jax.Array, gradient: jax.Array, side: int) -> jax.Array:

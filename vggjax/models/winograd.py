@@ -37,6 +37,10 @@ class Transform:
     """r, the side of a tile."""
     return self.outputs + 2
 
+  def count(self, side: int) -> int:
+    """Tiles along a side of the result."""
+    return -(-side // self.outputs)
+
 
 # At the points 0, 1, -1; rounding is that of the plain sum.
 F2 = Transform(
@@ -138,7 +142,7 @@ def _data_tiles(x: jax.Array, transform: Transform) -> Tiles:
   """B^T d B of all tiles d: r x r arrays [tiles, C]."""
   m, r = transform.outputs, transform.inputs
   _, height, width, channels = x.shape
-  down, across = _grid(height, width, m)
+  down, across = transform.count(height), transform.count(width)
   x = jnp.pad(
     x,
     (
@@ -166,7 +170,7 @@ def _result_tiles(gradient: jax.Array, transform: Transform) -> Tiles:
   """A g A^T of all tiles g of m x m: r x r arrays [tiles, K]."""
   m = transform.outputs
   _, height, width, channels = gradient.shape
-  down, across = _grid(height, width, m)
+  down, across = transform.count(height), transform.count(width)
   gradient = jnp.pad(
     gradient,
     ((0, 0), (0, m * down - height), (0, m * across - width), (0, 0)),
@@ -206,7 +210,7 @@ def _from_tiles(
   rows = _materialize(_on_rows(transform.result, products))
   results = _on_columns(transform.result, rows)
   images, height, width, _ = x.shape
-  down, across = _grid(height, width, m)
+  down, across = transform.count(height), transform.count(width)
   results = [
     jnp.stack([y.reshape(images, down, across, -1) for y in row], axis=3)
     for row in results
@@ -218,10 +222,6 @@ def _from_tiles(
 def _product(a: jax.Array, b: jax.Array, axis_a: int, axis_b: int):
   """The sum over an axis of each of two matrices."""
   return jax.lax.dot_general(a, b, (((axis_a,), (axis_b,)), ((), ())))
-
-
-def _grid(height: int, width: int, outputs: int) -> tuple[int, int]:
-  return -(-height // outputs), -(-width // outputs)
 
 
 def _on_rows(matrix: Matrix, tiles: Tiles) -> Tiles:
