@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tiny
 from numbered_pictures import NUM_IMAGES, join, write_folder
 from numbered_pictures import folder as folder
 from numbered_pictures import source as source
@@ -56,6 +57,17 @@ def test_crop_batches_hold_every_image_once(source, batch_size, count):
     crop = expected_crop(data, 9)
     assert np.abs(image.astype(int) - crop).max() <= 1  # Ties in rounding.
     assert (image != crop).mean() < 0.02
+
+
+def test_crop_batches_are_passed_over_again(folder):
+  batches = pipeline.crop_batches(
+    folder, batch_size=4, crop_size=8, test_scale=9
+  )
+  next(iter(batches))  # A pass that ends early changes nothing.
+  first, second = list(batches), list(batches)
+  assert len(first) > 1
+  for one, other in zip(first, second, strict=True):
+    tiny.assert_identical(one, other)
 
 
 def test_crop_batches_refuses(folder):

@@ -430,7 +430,7 @@ def test_a_box_outside_of_the_image_is_named_when_met(one):
   options = {"batch_size": 2, "crop_size": 6}
   for run in (
     source.true_boxes,
-    lambda: next(pipeline.crop_batches(source, test_scale=6, **options)),
+    lambda: list(pipeline.crop_batches(source, test_scale=6, **options)),
     lambda: next(
       pipeline.train_batches(source, train_scale=(6, 6), seed=0, **options)
     ),

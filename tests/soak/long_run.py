@@ -21,8 +21,7 @@ import counting_source
 import tiny
 from soak import kills
 
-from vggjax import main
-from vggjax.train import log
+from vggjax import checkpoint, main
 
 STEPS, EVERY = 5_000, 500
 # Growth that is not one: of the allocator, MB.
@@ -57,8 +56,9 @@ def train(root: Path) -> None:
 
   def watch():
     while len(samples) < STEPS // EVERY:
-      lines = log.read_metrics(run.workdir)
-      step = lines[-1]["step"] if lines else 0
+      folder = run.workdir / checkpoint.FOLDER
+      steps = [p.name for p in folder.glob("*") if p.name.isdigit()]
+      step = max(map(int, steps), default=0)
       if step >= EVERY * (len(samples) + 1):
         samples[step] = memory(), open_files()
         print(

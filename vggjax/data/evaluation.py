@@ -1,6 +1,7 @@
 """Images for testing (Sect. 3.2): each once, in a fixed order."""
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -20,6 +21,23 @@ from vggjax.errors import InputError
 _PREFETCH = 2
 
 
+@dataclasses.dataclass(frozen=True)
+class Batches:
+  """Batches to pass over any number of times.
+
+  What TensorFlow builds for them is built once: it is large, and would be
+  freed only when Python looks for cycles.
+
+  Attributes:
+    begin: starts a pass.
+  """
+
+  begin: Callable[[], Iterator[dict[str, np.ndarray]]]
+
+  def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+    return self.begin()
+
+
 def crop_batches(
   source: Source,
   *,
@@ -28,7 +46,7 @@ def crop_batches(
   test_scale: int,
   process_index: int = 0,
   process_count: int = 1,
-) -> Iterator[dict[str, np.ndarray]]:
+) -> Batches:
   """The central crop at scale Q of every image, once, in index order.
 
   Args:
@@ -40,7 +58,7 @@ def crop_batches(
       [index * b, (index + 1) * b) of each batch, b = batch_size / count.
 
   Returns:
-    ceil(N / batch_size) dicts, as many in every process:
+    in each pass ceil(N / batch_size) dicts, as many in every process:
       image: uint8 [b, crop_size, crop_size, 3]; 0 where padded.
       label: int32 [b]; -1 where unknown or padded.
       mask: float32 [b]; 1, and 0 where padded.
@@ -110,7 +128,7 @@ def crop_batches(
         batch["mask"][: len(values)] = 1.0
       yield batch
 
-  return padded()
+  return Batches(padded)
 
 
 def rescaled_images(

@@ -82,24 +82,10 @@ def check_steps(
   lines: Checklist,
 ) -> None:
   """Compiles a step: its memory; times some: how long the run takes."""
-  from vggjax.data import pipeline
-  from vggjax.data import statistics as measured
+  from vggjax.data.statistics import IMAGENET
 
   source = sources[config.dataset.train_split]
-  shift = None
-  if config.color_shift:
-    shift = measured.IMAGENET.color_shift(
-      config.color_shift_std, config.color_shift_scale
-    )
-  batches = pipeline.train_batches(
-    source,
-    batch_size=config.batch_size,
-    crop_size=config.crop_size,
-    train_scale=tuple(config.train_scale),
-    seed=config.seed,
-    mirror=config.mirror,
-    color=shift,
-  )
+  batches = train.open_batches(config, source, IMAGENET)
   batch = parallel.shard(next(batches), devices)
   step = parallel.data_parallel(train_step, devices, donate=True)
   compiled = step.lower(state, batch).compile()

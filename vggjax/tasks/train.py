@@ -1,5 +1,6 @@
 """Training of a network on a data set (Sect. 3.1)."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -91,28 +92,13 @@ def train_on(
     card["mean"] = list(source_weights.mean)
   state = create_state(config, card, source_weights)
 
-  shift = None
-  if config.color_shift:
-    shift = measured.color_shift(
-      config.color_shift_std, config.color_shift_scale
-    )
   passes = []
 
   def train_batches(first_step):
-    batches = pipeline.train_batches(
-      source,
-      batch_size=config.batch_size,
-      crop_size=config.crop_size,
-      train_scale=tuple(config.train_scale),
-      seed=config.seed,
-      first_step=first_step,
-      mirror=config.mirror,
-      color=shift,
-      **processes.shares(),
-    )
-    passes.append(batches)
-    return batches
+    passes.append(open_batches(config, source, measured, first_step))
+    return passes[-1]
 
+  @functools.cache
   def validation_batches():
     return pipeline.crop_batches(
       validation,
@@ -163,6 +149,37 @@ def train_on(
     draw_learning_curves(config, workdir)
   if distributed.is_chief():
     print_end(workdir)
+
+
+def open_batches(
+  config: ConfigDict, source: Any, measured: Any, first_step: int = 0
+) -> Any:
+  """This process's share of the training batches from a step on.
+
+  Args:
+    config: of the training.
+    source: the training split.
+    measured: statistics of pixels, for the colour shift.
+    first_step: steps done before.
+  """
+  from vggjax.data import pipeline
+
+  shift = None
+  if config.color_shift:
+    shift = measured.color_shift(
+      config.color_shift_std, config.color_shift_scale
+    )
+  return pipeline.train_batches(
+    source,
+    batch_size=config.batch_size,
+    crop_size=config.crop_size,
+    train_scale=tuple(config.train_scale),
+    seed=config.seed,
+    first_step=first_step,
+    mirror=config.mirror,
+    color=shift,
+    **processes.shares(),
+  )
 
 
 def make_plan(config: ConfigDict, num_examples: int) -> loop.Plan:

@@ -1,7 +1,7 @@
 """The training loop; it never sees where its batches come from (Sect. 3.1)."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -47,7 +47,7 @@ def train(
   *,
   plan: Plan,
   train_batches: Callable[[int], Batches],
-  validation_batches: Callable[[], Batches] | None,
+  validation_batches: Callable[[], Iterable[dict[str, np.ndarray]]] | None,
   checkpoints: Checkpoints,
   card: dict[str, Any],
   log: Log,
@@ -61,7 +61,7 @@ def train(
     plan: see `Plan`.
     train_batches: from a step to the batches that follow it, each this
       process's share.
-    validation_batches: one pass over the center crops; None: no validation.
+    validation_batches: to pass over the center crops; None: no validation.
     checkpoints: where the state is saved.
     card: saved with each checkpoint.
     log: where metrics go.
@@ -112,7 +112,7 @@ def train(
 def validate(
   run_validation: Callable,
   state: TrainState,
-  batches: Batches,
+  batches: Iterable[dict[str, np.ndarray]],
   devices: list[jax.Device],
 ) -> dict[str, float]:
   """Mean loss and errors (percent) over center crops (Sect. 3.1).

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from vggjax.data.datasets import drawing
+from vggjax.data.reading import num_cores
 
 SEED = 2014
 # So many images to each process at least: one takes 0.3 s to start, and draws
@@ -174,7 +175,7 @@ def draw_examples(
     RuntimeError: a process ended early; its message is on stderr.
   """
   if num_workers is None:
-    num_workers = min(_num_cores(), count // _IMAGES_PER_WORKER)
+    num_workers = min(num_cores(), count // _IMAGES_PER_WORKER)
   if num_workers == 0:
     for index in range(count):
       yield drawing.draw_example(seed, split, index, difficulty)
@@ -201,12 +202,6 @@ def _read_example(stream: BinaryIO) -> drawing.Example:
     raise ValueError("the stream ends within an image")
   boxes = tuple(map(tuple, boxes))
   return drawing.Example(jpeg, tuple(size), tuple(labels), boxes)
-
-
-def _num_cores():
-  if hasattr(os, "sched_getaffinity"):  # Not on macOS.
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
 
 
 @contextlib.contextmanager
