@@ -3,12 +3,15 @@
 import hashlib
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
 from vggjax import preemption
+from vggjax.commands import launch
 
 
 @pytest.fixture
@@ -85,3 +88,36 @@ def test_other_signals_and_other_threads_are_left_alone(ends):
   thread.join()
   assert result == [before]
   assert not ends
+
+
+JOINED = """
+import os, signal, sys, time
+import jax
+from vggjax import preemption
+with preemption.handled():
+  jax.distributed.initialize(sys.argv[1], 1, 0)
+  if sys.argv[2] == "taken back":
+    preemption.take_back()
+  os.kill(os.getpid(), signal.SIGTERM)
+  time.sleep(2)
+  print("went on", flush=True)
+  os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(
+  ("whose", "status", "output"),
+  [("taken back", 143, ""), ("of JAX", 0, "went on\n")],
+)
+def test_a_process_that_joined_ends_once_it_has_the_signal(
+  whose, status, output
+):
+  address = f"localhost:{launch.free_port()}"
+  done = subprocess.run(
+    [sys.executable, "-c", JOINED, address, whose],
+    env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    capture_output=True,
+    text=True,
+    timeout=120,
+  )
+  assert (done.returncode, done.stdout) == (status, output), done.stderr

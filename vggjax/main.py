@@ -95,6 +95,8 @@ def run(arguments: Sequence[str], task: str) -> None:
         "configs/classification.py trains, configs/evaluation.py evaluates, "
         "configs/transfer.py transfers"
       )
+  if config.task != "train":
+    preemption.take_back()
   distributed.agree({**flatten(config), "workdir": workdir})
   if not distributed.is_chief():
     config.progress = config.pictures = False

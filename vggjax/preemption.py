@@ -52,6 +52,16 @@ def handled() -> Iterator[None]:
     os.close(reader)
 
 
+def take_back() -> None:
+  """SIGTERM is Python's again, where JAX has it from joining other processes.
+
+  JAX keeps it for the steps of a training; nothing else would ask for it, and
+  the process would go on until SIGKILL.
+  """
+  if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGTERM, lambda *_: None)
+
+
 def _watch(reader: int) -> None:
   """Reads the numbers of signals until the other end is closed."""
   while number := os.read(reader, 1):
