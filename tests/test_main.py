@@ -4,8 +4,10 @@ import errno
 import json
 import os
 import shutil
+import weakref
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import tiny
@@ -78,6 +80,23 @@ def test_a_finished_run_has_nothing_left_to_do(trained, photos, capsys):
   out, err = capsys.readouterr()
   assert "goes on from step 9 of 9" in err
   assert out.startswith(f"finished {trained}: center-crop top-1 error")
+
+
+def test_no_copy_of_the_first_state_is_kept(photos, tmp_path, monkeypatch):
+  first, kept = [], []
+
+  def agree(state):
+    first.extend(map(weakref.ref, jax.tree.leaves(state.params)))
+
+  def save(checkpoints, *_):
+    kept.append(sum(ref() is not None for ref in first))
+
+  monkeypatch.setattr(train.processes, "agree_on_state", agree)
+  monkeypatch.setattr(train.loop, "save", save)
+  task = arguments("train", photos, tmp_path, "--config.pictures=False")
+  assert main.main(task) == 0
+  assert len(first) > 10
+  assert kept[0] == 0
 
 
 @pytest.mark.usefixtures("quick_compile")

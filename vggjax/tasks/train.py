@@ -91,6 +91,7 @@ def train_on(
     source_weights = load_initial(config, workdir)
     card["mean"] = list(source_weights.mean)
   state = create_state(config, card, source_weights)
+  del source_weights
 
   passes = []
 
@@ -127,9 +128,12 @@ def train_on(
       progress=config.progress,
       writes=distributed.is_chief(),
     )
+    # The loop has the only reference, so that it frees the host's copy.
+    states = [state]
+    del state
     with writer, membership.ending_when_lost():
       state = loop.train(
-        state,
+        states.pop(),
         plan=plan,
         train_batches=train_batches,
         validation_batches=validation_batches if validation else None,
