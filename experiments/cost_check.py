@@ -44,11 +44,11 @@ class Point:
 
 
 POINTS = (
-  Point("train", "D", 16, fitted=True),
+  Point("train", "D", 32, fitted=True),
   Point("train", "D", 64, fitted=True),
-  Point("train", "D", 32),
-  Point("train", "A", 32),
-  Point("train", "E", 32),
+  Point("train", "D", 48),
+  Point("train", "A", 64),
+  Point("train", "E", 64),
   Point("dense", "D", 4, 73, fitted=True),
   Point("dense", "D", 16, 110, fitted=True),
   Point("dense", "D", 8, 82),
