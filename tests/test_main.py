@@ -256,7 +256,6 @@ def test_a_run_does_not_go_on_with_other_images(trained, tmp_path, capsys):
   assert f"{saved} is damaged" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("quick_compile")
 def test_a_damaged_newest_checkpoint_is_passed_over(
   trained, photos, tmp_path, capsys
 ):
@@ -275,8 +274,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over(
   assert f"checkpoints/{newest} is damaged" in err
   assert "it is set aside, and the one before it is used" in err
   assert "Traceback" not in err
-  # Not the same bits: `trained` is not compiled quickly.
-  tiny.assert_close(checkpoint.load_run(workdir, "last")[0], final, 1e-4)
+  tiny.assert_identical(checkpoint.load_run(workdir, "last")[0], final)
 
 
 def test_what_cannot_be_stored_has_a_status_of_its_own(
