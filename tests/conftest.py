@@ -1,6 +1,5 @@
 """Eight simulated CPU devices, and the real images where they are."""
 
-import gc
 import os
 import shutil
 import tempfile
@@ -23,9 +22,6 @@ from pathlib import Path
 import jax
 import pytest
 import saved_run
-
-# Of the million objects that TensorFlow and JAX make few are garbage.
-gc.set_threshold(100_000, 50, 50)
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
