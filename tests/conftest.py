@@ -1,5 +1,6 @@
 """Eight simulated CPU devices, and the real images where they are."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -29,6 +30,13 @@ REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 def pytest_unconfigure():
   if "PYTEST_XDIST_WORKER" not in os.environ:
     shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_garbage_collection():
+  """What earlier tests left, some million objects, is not looked at again."""
+  gc.collect()
+  gc.freeze()
 
 
 @pytest.fixture(scope="session")
