@@ -41,7 +41,7 @@ def photos(tmp_path_factory):
   for split, count in COUNTS.items():
     for i in range(count):
       label = i % 3
-      height, width = random.integers(40, 70, 2)
+      height, width = ((40, 63), (56, 45))[i % 2]
       image = random.integers(0, 60, (height, width, 3), np.uint8)
       w, h = random.integers(20, 34, 2)
       x, y = random.integers(0, width - w), random.integers(0, height - h)

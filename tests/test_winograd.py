@@ -53,8 +53,9 @@ def assert_near(found, wanted, tolerance):
   assert np.abs(found - wanted).max() <= tolerance * np.abs(wanted).max()
 
 
+@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("name", TRANSFORMS)
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
   height=st.integers(1, 11),
   width=st.integers(1, 11),
@@ -62,8 +63,7 @@ def assert_near(found, wanted, tolerance):
 )
 def test_results_and_gradients_are_the_plain_sums(name, height, width, images):
   case = make_case(images, height, width, 5, 3)
-  with jax.disable_jit():
-    found = by_tiles(*case, TRANSFORMS[name])
+  found = jax.jit(by_tiles, static_argnums=3)(*case, TRANSFORMS[name])
   for array, wanted in zip(found, plain(*case), strict=True):
     assert_near(array, wanted, TOLERANCE[name])
 

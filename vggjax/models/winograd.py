@@ -2,7 +2,7 @@
 
 F(m x m, 3 x 3): m x m outputs come from a tile of r x r inputs, r = m + 2, by
 r^2 multiplications a pair of channels instead of 9 m^2. Each of the r^2 is one
-matrix product over all tiles; what lies around it are sums of shifted slices.
+matrix product over all tiles; what lies around them are sums of shifted slices.
 """
 
 import dataclasses
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-Tiles = list[list[jax.Array]]
 Matrix = tuple[tuple[float, ...], ...]
 
 
@@ -89,7 +89,7 @@ def convolve(x: jax.Array, kernel: jax.Array, transform: Transform):
     [N, H, W, K].
   """
   kernels = _kernel_tiles(kernel, transform.kernel)
-  return _from_tiles(x, kernels, 0, transform)
+  return _sum_channels(x, kernels, "etc,eck->etk", transform)
 
 
 def input_gradient(
@@ -110,7 +110,8 @@ def input_gradient(
     [N, H, W, C].
   """
   turned = tuple(row[::-1] for row in transform.kernel)
-  return _from_tiles(gradient, _kernel_tiles(kernel, turned), 1, transform)
+  kernels = _kernel_tiles(kernel, turned)
+  return _sum_channels(gradient, kernels, "etk,eck->etc", transform)
 
 
 def kernel_gradient(x: jax.Array, gradient: jax.Array, transform: Transform):
@@ -124,22 +125,22 @@ def kernel_gradient(x: jax.Array, gradient: jax.Array, transform: Transform):
   Returns:
     [3, 3, C, K].
   """
-  r = transform.inputs
   data = _data_tiles(x, transform)
   results = _result_tiles(gradient, transform)
-  products = _materialize(
-    [
-      [_product(data[a][b], results[a][b], 0, 0) for b in range(r)]
-      for a in range(r)
-    ]
-  )
-  turned = _transposed(transform.kernel)
-  rows = _materialize(_on_rows(turned, products))
-  return jnp.stack([jnp.stack(row) for row in _on_columns(turned, rows)])
+  products = _materialize(jnp.einsum("etc,etk->eck", data, results))
+  kernel = jnp.tensordot(_on_both_sides(transform.kernel).T, products, 1)
+  return kernel.reshape(3, 3, *products.shape[1:])
 
 
-def _data_tiles(x: jax.Array, transform: Transform) -> Tiles:
-  """B^T d B of all tiles d: r x r arrays [tiles, C]."""
+def _kernel_tiles(kernel: jax.Array, matrix: Matrix) -> jax.Array:
+  """G g G^T of the kernel [3, 3, C, K], G the matrix: [r^2, C, K]."""
+  channels = kernel.shape[2:]
+  tiles = _on_both_sides(matrix) @ kernel.reshape(9, -1)
+  return _materialize(tiles).reshape(-1, *channels)
+
+
+def _data_tiles(x: jax.Array, transform: Transform) -> jax.Array:
+  """B^T d B of all tiles d: [r^2, tiles, C]."""
   m, r = transform.outputs, transform.inputs
   _, height, width, channels = x.shape
   down, across = transform.count(height), transform.count(width)
@@ -152,103 +153,75 @@ def _data_tiles(x: jax.Array, transform: Transform) -> Tiles:
       (0, 0),
     ),
   )
-  below = [x[:, i : i + m * (down - 1) + 1 : m] for i in range(r)]
-  rows = _materialize([_combine(weights, below) for weights in transform.data])
-  tiles = []
-  for row in rows:
-    beside = [row[:, :, j : j + m * (across - 1) + 1 : m] for j in range(r)]
-    tiles.append(
-      [
-        _combine(weights, beside).reshape(-1, channels)
-        for weights in transform.data
-      ]
-    )
-  return tiles
+  beside = [x[:, :, j : j + m * (across - 1) + 1 : m] for j in range(r)]
+  columns = _apply(transform.data, beside)
+  below = [columns[:, :, i : i + m * (down - 1) + 1 : m] for i in range(r)]
+  return _apply(transform.data, below).reshape(r**2, -1, channels)
 
 
-def _result_tiles(gradient: jax.Array, transform: Transform) -> Tiles:
-  """A g A^T of all tiles g of m x m: r x r arrays [tiles, K]."""
-  m = transform.outputs
+def _result_tiles(gradient: jax.Array, transform: Transform) -> jax.Array:
+  """A g A^T of all tiles g of m x m: [r^2, tiles, K]."""
+  m, r = transform.outputs, transform.inputs
   _, height, width, channels = gradient.shape
   down, across = transform.count(height), transform.count(width)
   gradient = jnp.pad(
     gradient,
     ((0, 0), (0, m * down - height), (0, m * across - width), (0, 0)),
   )
-  turned = _transposed(transform.result)
-  below = [gradient[:, p::m] for p in range(m)]
-  rows = _materialize([_combine(weights, below) for weights in turned])
-  return [
-    [
-      _combine(weights, [row[:, :, q::m] for q in range(m)]).reshape(
-        -1, channels
-      )
-      for weights in turned
-    ]
-    for row in rows
-  ]
+  turned = tuple(zip(*transform.result, strict=True))
+  columns = _apply(turned, [gradient[:, :, q::m] for q in range(m)])
+  tiles = _apply(turned, [columns[:, :, p::m] for p in range(m)])
+  return tiles.reshape(r**2, -1, channels)
 
 
-def _kernel_tiles(kernel: jax.Array, matrix: Matrix) -> Tiles:
-  """G g G^T of the kernel [3, 3, C, K], G the matrix: r x r arrays [C, K]."""
-  rows = _materialize([_combine(weights, list(kernel)) for weights in matrix])
-  return [[_combine(weights, list(row)) for weights in matrix] for row in rows]
-
-
-def _from_tiles(
-  x: jax.Array, kernels: Tiles, axis: int, transform: Transform
+def _sum_channels(
+  x: jax.Array, kernels: jax.Array, products: str, transform: Transform
 ) -> jax.Array:
-  """The sum over x's channels, which are the axis of the kernels' tiles."""
+  """What the products of x's tiles and the kernels' become, an image again.
+
+  Args:
+    x: [N, H, W, channels].
+    kernels: [r^2, C, K].
+    products: the einsum that sums over x's channels; e is the element of a
+      tile, t the tile.
+    transform: F2 or F4.
+
+  Returns:
+    [N, H, W, the other channels].
+  """
   m, r = transform.outputs, transform.inputs
-  data = _data_tiles(x, transform)
-  products = _materialize(
-    [
-      [_product(data[a][b], kernels[a][b], 1, axis) for b in range(r)]
-      for a in range(r)
-    ]
-  )
-  rows = _materialize(_on_rows(transform.result, products))
-  results = _on_columns(transform.result, rows)
   images, height, width, _ = x.shape
   down, across = transform.count(height), transform.count(width)
-  results = [
-    jnp.stack([y.reshape(images, down, across, -1) for y in row], axis=3)
-    for row in results
-  ]
-  y = jnp.stack(results, axis=2)
+  tiles = jnp.einsum(products, _data_tiles(x, transform), kernels)
+  tiles = _materialize(tiles).reshape(r, r, images, down, across, -1)
+  rows = _apply(transform.result, list(tiles))
+  y = _apply(transform.result, [rows[:, j] for j in range(r)], keep=False)
+  # Across a tile, down a tile, images, tiles down, tiles across, channels.
+  y = y.transpose(2, 3, 1, 4, 0, 5)
   return y.reshape(images, m * down, m * across, -1)[:, :height, :width]
 
 
-def _product(a: jax.Array, b: jax.Array, axis_a: int, axis_b: int):
-  """The sum over an axis of each of two matrices."""
-  return jax.lax.dot_general(a, b, (((axis_a,), (axis_b,)), ((), ())))
+def _apply(
+  matrix: Matrix, parts: Sequence[jax.Array], keep: bool = True
+) -> jax.Array:
+  """The matrix times the parts, [rows, ...]; most weights are 0, 1 or -1."""
+  sums = []
+  for weights in matrix:
+    terms = [
+      part if weight == 1 else weight * part
+      for weight, part in zip(weights, parts, strict=True)
+      if weight
+    ]
+    sums.append(functools.reduce(jnp.add, terms))
+  stacked = jnp.stack(sums)
+  return _materialize(stacked) if keep else stacked
 
 
-def _on_rows(matrix: Matrix, tiles: Tiles) -> Tiles:
-  """The product matrix x tiles."""
-  columns = list(zip(*tiles, strict=True))
-  return [[_combine(row, column) for column in columns] for row in matrix]
+def _on_both_sides(matrix: Matrix) -> np.ndarray:
+  """What maps g to G g G^T, G the matrix, with g and the result as vectors."""
+  return np.kron(matrix, matrix).astype(np.float32)
 
 
-def _on_columns(matrix: Matrix, tiles: Tiles) -> Tiles:
-  """The product tiles x matrix^T."""
-  return [[_combine(row, tile) for row in matrix] for tile in tiles]
-
-
-def _combine(weights: Sequence[float], parts: Sequence[jax.Array]) -> jax.Array:
-  """The weighted sum; most weights are 0, 1 or -1."""
-  terms = [
-    part if weight == 1 else weight * part
-    for weight, part in zip(weights, parts, strict=True)
-    if weight
-  ]
-  return functools.reduce(jnp.add, terms)
-
-
-def _transposed(matrix: Matrix) -> Matrix:
-  return tuple(zip(*matrix, strict=True))
-
-
-def _materialize(arrays):
-  """Keeps XLA from computing the arrays again for each of their uses."""
-  return jax.lax.optimization_barrier(arrays)
+def _materialize(array: jax.Array) -> jax.Array:
+  """Keeps XLA from computing the array again for each of its uses."""
+  return jax.lax.optimization_barrier(array)
