@@ -50,7 +50,7 @@ def measure(bench: Bench) -> Result:
   )
   try:
     with ours.precision():
-      program = ours.step.lower(ours.state, ours.batch).compile()
+      program = ours.step.compile(ours.state, ours.batch)
     ours.step = program
     ours.run(STEPS)
     with tempfile.TemporaryDirectory() as folder:

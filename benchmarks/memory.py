@@ -108,9 +108,7 @@ def measure(row, network, width, crop_size, batch_size):
   devices = parallel.select_devices(1)
   batch = parallel.shard(make_batch(batch_size, crop_size), devices)
   run = parallel.data_parallel(step.train_step, devices, donate=donate)
-  lowered = run.lower(make_state(model), batch)
-  options = parallel.CPU_OPTIONS if devices[0].platform == "cpu" else None
-  compiled = lowered.compile(compiler_options=options)
+  compiled = run.compile(make_state(model), batch)
   settle()
   before = resident("VmRSS")
   state = parallel.replicate(make_state(model), devices)

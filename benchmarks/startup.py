@@ -104,7 +104,7 @@ devices = parallel.select_devices(1)
 batch = parallel.shard(memory.make_batch(32, 224), devices)
 state = memory.make_state(create.create_model("D"))
 run = parallel.data_parallel(step.train_step, devices, donate=True)
-run.lower(state, batch).compile()
+run.compile(state, batch)
 """
 
 

@@ -86,7 +86,7 @@ def test_the_compiled_step_has_one_copy_of_parameters_and_momentum():
   sizes = {}
   for donate in (False, True):
     run = parallel.data_parallel(step.train_step, devices, donate=donate)
-    account = run.lower(state, shared).compile().memory_analysis()
+    account = run.compile(state, shared).memory_analysis()
     sizes[donate] = account.alias_size_in_bytes
   arrays = jax.tree.leaves((state.params, state.opt_state))
   both = sum(np.asarray(a).nbytes for a in arrays)

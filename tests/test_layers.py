@@ -13,15 +13,28 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 SIDES = [(1, 1), (1, 4), (2, 2), (5, 3), (6, 7), (8, 5), (9, 9)]
 
 
+class TestRelu:
+  @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+  def test_result_and_gradient_by_hand(self, dtype):
+    x = jnp.array([-2, -0.0, 0, 3, -jnp.inf, jnp.inf], dtype)
+    y, pull = jax.vjp(layers.relu, x)
+    assert y.dtype == dtype
+    assert y.tolist() == [0, 0, 0, 3, 0, np.inf]
+    [gradient] = pull(jnp.arange(1, 7).astype(dtype))
+    assert gradient.dtype == dtype
+    assert gradient.tolist() == [0, 0, 0, 4, 0, 6]
+
+  def test_what_is_no_number_is_not_hidden(self):
+    assert np.isnan(layers.relu(jnp.array(np.nan)))
+
+
 class TestMaxPool:
   @pytest.mark.parametrize("pool", ["ceil", "floor"])
   @pytest.mark.parametrize("sides", SIDES[2:])
   def test_equals_torch_with_its_gradient(self, pool, sides):
+    """Of few values: most windows have equal maxima, of which one counts."""
     random = np.random.default_rng(0)
-    count = 2 * sides[0] * sides[1] * 3
-    # A permutation has no ties; half of it is below zero.
-    x = (random.permutation(count) - count / 2).astype(np.float32)
-    x = x.reshape(2, *sides, 3)
+    x = random.integers(-2, 2, (2, *sides, 3)).astype(np.float32)
     ours, pull = jax.vjp(lambda x: layers.max_pool(x, pool), x)
     tensor = to_nchw(x).requires_grad_()
     wanted = nn.MaxPool2d(2, 2, ceil_mode=pool == "ceil")(tensor)

@@ -50,21 +50,12 @@ def test_a_step_is_the_same_and_takes_less_memory():
   states, sizes = {}, {}
   for name in vgg.REMATERIALIZE:
     state = tiny.state(tiny.model(rematerialize=name))
-    run = parallel.data_parallel(
-      step.train_step, devices, recompute=name != "none"
-    )
+    run = parallel.data_parallel(step.train_step, devices)
     shared = parallel.shard(batch, devices)
     states[name], _ = run(state, shared)
     # It can be called again.
     states[name] = parallel.to_host(run(states[name], shared)[0])
-    lowered = jax.pmap(
-      step.train_step,
-      axis_name=parallel.AXIS,
-      in_axes=(None, 0),
-      out_axes=(None, None),
-      devices=devices,
-    ).lower(state, shared)
-    compiled = lowered.compile(compiler_options=parallel.CPU_OPTIONS)
+    compiled = run.compile(state, shared)
     sizes[name] = compiled.memory_analysis().temp_size_in_bytes
   assert int(states["none"].step) == 2
   tiny.assert_close(states["blocks"].params, states["none"].params, 1e-5)

@@ -15,8 +15,8 @@ import numpy as np
 from vggjax.errors import InputError
 
 AXIS = "devices"
-# Else XLA's CPU backend merges what `jax.checkpoint` computes again with what
-# was computed first, and keeps it.
+# Else XLA's CPU backend drops barriers before it orders the operations: it
+# keeps what a gradient computes again, and computes early what it needs late.
 CPU_OPTIONS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 
 
@@ -52,13 +52,38 @@ def local_devices(devices: list[jax.Device]) -> list[jax.Device]:
   return [device for device in devices if device.process_index == here]
 
 
+class Program:
+  """What `data_parallel` returns: call it with the state and a batch.
+
+  Attributes:
+    mapped: the pmap.
+    options: of XLA's compiler; pmap itself takes none.
+  """
+
+  def __init__(self, mapped: Callable, options: dict[str, str] | None):
+    self.mapped = mapped
+    self.options = options
+    self._compiled = {}
+
+  def compile(self, *args: Any) -> jax.stages.Compiled:
+    """The program for arguments of these shapes and types."""
+    lowered = self.mapped.lower(*args)
+    return lowered.compile(compiler_options=self.options)
+
+  def __call__(self, *args: Any) -> Any:
+    """Runs it; compiled at the first call with these shapes and types."""
+    if self.options is None:
+      return self.mapped(*args)
+    leaves, structure = jax.tree.flatten(args)
+    key = structure, tuple((np.shape(a), np.result_type(a)) for a in leaves)
+    if key not in self._compiled:
+      self._compiled[key] = self.compile(*args)
+    return self._compiled[key](*args)
+
+
 def data_parallel(
-  function: Callable,
-  devices: list[jax.Device],
-  *,
-  donate: bool = False,
-  recompute: bool = False,
-) -> Callable:
+  function: Callable, devices: list[jax.Device], *, donate: bool = False
+) -> Program:
   """Wraps function(state, batch) -> (state, metrics) to run on all devices.
 
   Args:
@@ -66,17 +91,21 @@ def data_parallel(
       both results must be the same on all devices (averaged over AXIS).
     devices: from `select_devices`.
     donate: whether the old state's memory is reused for the new one.
-    recompute: whether the function has a `jax.checkpoint` that the CPUs of one
-      process, too, have to obey; the shapes are then the same at each call.
 
   Returns:
     A function of the state and a batch from `shard`.
   """
-  mapped = _pmap(function, (None, None), tuple(devices), donate)
-  is_alone = jax.process_count() == 1  # Else pmap's programs are its own.
-  if recompute and is_alone and devices[0].platform == "cpu":
-    return _compiled_at_first_call(mapped, CPU_OPTIONS)
-  return mapped
+  return _data_parallel(function, tuple(devices), donate)
+
+
+@functools.lru_cache(maxsize=8)
+def _data_parallel(function, devices, donate) -> Program:
+  """Cached, so that the same function is compiled once."""
+  # With several processes pmap's programs cannot be called by themselves.
+  is_alone = jax.process_count() == 1
+  on_cpu = is_alone and devices[0].platform == "cpu"
+  mapped = _pmap(function, (None, None), devices, donate)
+  return Program(mapped, CPU_OPTIONS if on_cpu else None)
 
 
 def parallel_map(function: Callable, devices: list[jax.Device]) -> Callable:
@@ -111,22 +140,14 @@ def _pmap(
   )
 
 
-def _compiled_at_first_call(mapped: Callable, options: dict) -> Callable:
-  """A pmap's function with options of the compiler, which pmap has not."""
-  compiled = []
-
-  def run(*args):
-    if not compiled:
-      compiled.append(mapped.lower(*args).compile(compiler_options=options))
-    return compiled[0](*args)
-
-  return run
-
-
 def replicate(tree: Any, devices: list[jax.Device]) -> Any:
-  """A copy of a tree on all devices, in memory that may be donated."""
+  """A copy of a tree on all devices, in memory that may be donated.
+
+  Complete when this returns, so that the memory of the original may go.
+  """
   shares = np.zeros(len(local_devices(devices)))
-  return data_parallel(_identity, devices)(tree, shares)[0]
+  copied, _ = data_parallel(_identity, devices)(tree, shares)
+  return jax.block_until_ready(copied)
 
 
 def _identity(tree, _):

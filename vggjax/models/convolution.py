@@ -15,9 +15,8 @@ import jax.numpy as jnp
 
 from vggjax.models import winograd
 
-# Bytes of a strip's windows in the kernel's gradient: what one core's cache
-# holds.
-STRIP_BYTES = 2**21
+# Bytes of a strip's windows in the kernel's gradient: few enough for the cache.
+STRIP_BYTES = 2**22
 # Bytes of a layer's tiles that the cache of all cores holds the most part of.
 CACHE_BYTES = 40 * 2**20
 # Products of a layer below which a way of its own does not pay.
@@ -99,17 +98,15 @@ def _forward(x, kernel):
 
 
 def _backward(saved, gradient):
-  x, kernel = saved
+  # From memory, where XLA might keep what x was computed from besides; the
+  # kernel's gradient first, so that x is not held during the other.
+  (x, kernel), gradient = jax.lax.optimization_barrier((saved, gradient))
   transform = choose_transform(x.shape, kernel.shape, training=True)
-  if transform is not None:
-    return (
-      winograd.input_gradient(gradient, kernel, transform),
-      winograd.kernel_gradient(x, gradient, transform),
-    )
-  x_gradient, kernel_gradient = jax.vjp(direct, x, kernel)[1](gradient)
-  if not _is_small(x.shape, kernel.shape):
-    kernel_gradient = strip_gradient(x, gradient, kernel.shape[0])
-  return x_gradient, kernel_gradient
+  kernel_gradient = _kernel_gradient(x, kernel, gradient, transform)
+  kernel_gradient, gradient = jax.lax.optimization_barrier(
+    (kernel_gradient, gradient)
+  )
+  return _input_gradient(x, kernel, gradient, transform), kernel_gradient
 
 
 _fastest.defvjp(_forward, _backward)
@@ -119,6 +116,20 @@ def _result(x, kernel, transform: winograd.Transform | None) -> jax.Array:
   if transform is None:
     return direct(x, kernel)
   return winograd.convolve(x, kernel, transform)
+
+
+def _kernel_gradient(x, kernel, gradient, transform):
+  if transform is not None:
+    return winograd.kernel_gradient(x, gradient, transform)
+  if not _is_small(x.shape, kernel.shape):
+    return strip_gradient(x, gradient, kernel.shape[0])
+  return jax.linear_transpose(lambda k: direct(x, k), kernel)(gradient)[0]
+
+
+def _input_gradient(x, kernel, gradient, transform):
+  if transform is not None:
+    return winograd.input_gradient(gradient, kernel, transform)
+  return jax.linear_transpose(lambda x: direct(x, kernel), x)(gradient)[0]
 
 
 def choose_transform(
@@ -165,8 +176,9 @@ def _is_small(shape, kernel_shape) -> bool:
 def strip_gradient(x: jax.Array, gradient: jax.Array, side: int) -> jax.Array:
   """The gradient with respect to a kernel, from strips of rows.
 
-  The sum over strips of (windows of x)^T x gradient: XLA's CPU backend takes
-  it for a convolution with a kernel as large as the image.
+  The sum over strips of gradient^T x windows of x: XLA's CPU backend takes it
+  for a convolution with a kernel as large as the image. The windows' side is
+  the longer one, which XLA's products want on the right.
 
   Args:
     x: [N, H, W, C].
@@ -206,12 +218,12 @@ def strip_gradient(x: jax.Array, gradient: jax.Array, side: int) -> jax.Array:
       gradient, (image, top, 0, 0), (1, rows, width, features)
     )
     return total + jax.lax.dot_general(
-      windows.reshape(rows * width, -1),
       part.reshape(rows * width, -1),
+      windows.reshape(rows * width, -1),
       (((0,), (0,)), ((), ())),
     ), None
 
-  zeros = jnp.zeros((side**2 * channels, features), x.dtype)
+  zeros = jnp.zeros((features, side**2 * channels), x.dtype)
   strips = jnp.arange(images * (height // rows))
   total, _ = jax.lax.scan(add, zeros, strips)
-  return total.reshape(side, side, channels, features)
+  return total.T.reshape(side, side, channels, features)

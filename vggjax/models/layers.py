@@ -1,5 +1,6 @@
 """The layers of the networks as functions of arrays (Sect. 2.1)."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
@@ -8,11 +9,36 @@ import jax.numpy as jnp
 from jax import lax
 
 
+@jax.custom_vjp
+def relu(x: jax.Array) -> jax.Array:
+  """max(x, 0), whose gradient needs the result alone (Sect. 2.1).
+
+  jax.nn.relu keeps what says where x was positive, and XLA x itself for it,
+  besides the result that the next layer's gradient needs.
+  """
+  return jnp.maximum(x, 0)
+
+
+def _relu_forward(x):
+  y = relu(x)
+  return y, y
+
+
+def _relu_backward(y, gradient):
+  y, gradient = lax.optimization_barrier((y, gradient))
+  return (jnp.where(y > 0, gradient, 0),)
+
+
+relu.defvjp(_relu_forward, _relu_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def max_pool(x: jax.Array, pool: str = "ceil") -> jax.Array:
   """2x2 max-pooling with stride 2 (Sect. 2.1).
 
   The maximum of four strided slices: on CPUs many times faster than a window
-  reduction, and its gradient is deterministic on GPUs.
+  reduction, and its gradient is deterministic on GPUs. As in Caffe, the
+  gradient goes to the first of equal pixels of a window, row by row.
 
   Args:
     x: [N, H, W, C].
@@ -22,19 +48,48 @@ def max_pool(x: jax.Array, pool: str = "ceil") -> jax.Array:
   Returns:
     [N, H', W', C], of x's dtype.
   """
+  a, b, c, d = _window_pixels(_with_even_sides(x, pool))
+  return jnp.maximum(jnp.maximum(a, b), jnp.maximum(c, d))
+
+
+def _pool_forward(x, pool):
+  y = max_pool(x, pool)
+  return y, (x, y)
+
+
+def _pool_backward(pool, saved, gradient):
+  (x, y), gradient = lax.optimization_barrier((saved, gradient))
+  height, width = x.shape[1:3]
+  x = _with_even_sides(x, pool)
+  parts, is_open = [], True
+  for pixel in _window_pixels(x):
+    is_first = (pixel == y) & is_open
+    is_open = is_open & ~is_first
+    parts.append(jnp.where(is_first, gradient, 0))
+  rows = [jnp.stack(row, axis=3) for row in (parts[:2], parts[2:])]
+  result = jnp.stack(rows, axis=2).reshape(x.shape)[:, :height, :width]
+  missing = height - result.shape[1], width - result.shape[2]
+  return (jnp.pad(result, ((0, 0), *((0, n) for n in missing), (0, 0))),)
+
+
+max_pool.defvjp(_pool_forward, _pool_backward)
+
+
+def _window_pixels(x: jax.Array) -> list[jax.Array]:
+  """The four pixels of all 2x2 windows, row by row, [N, H / 2, W / 2, C]."""
+  return [x[:, i::2, j::2] for i in range(2) for j in range(2)]
+
+
+def _with_even_sides(x: jax.Array, pool: str) -> jax.Array:
   height, width = x.shape[1:3]
   if pool == "floor":
-    x = x[:, : height // 2 * 2, : width // 2 * 2]
-  else:
-    # Written so that symbolic sides are seen to become even.
-    rows, columns = ((side + 1) // 2 * 2 - side for side in (height, width))
-    lowest = jnp.array(-jnp.inf, x.dtype)
-    x = lax.pad(
-      x, lowest, ((0, 0, 0), (0, rows, 0), (0, columns, 0), (0, 0, 0))
-    )
-  top = jnp.maximum(x[:, ::2, ::2], x[:, ::2, 1::2])
-  bottom = jnp.maximum(x[:, 1::2, ::2], x[:, 1::2, 1::2])
-  return jnp.maximum(top, bottom)
+    return x[:, : height // 2 * 2, : width // 2 * 2]
+  # Written so that symbolic sides are seen to become even.
+  rows, columns = ((side + 1) // 2 * 2 - side for side in (height, width))
+  lowest = jnp.array(-jnp.inf, x.dtype)
+  return lax.pad(
+    x, lowest, ((0, 0, 0), (0, rows, 0), (0, columns, 0), (0, 0, 0))
+  )
 
 
 def local_response_norm(x: jax.Array, variant: str = "krizhevsky") -> jax.Array:
@@ -139,7 +194,42 @@ class WindowDense(nn.Module):
     )
     matrix = kernel.astype(self.dtype).reshape(-1, self.features)
     windows = extract_windows(x.astype(self.dtype), side)
-    return windows @ matrix + bias.astype(self.dtype)
+    return multiply(windows, matrix) + bias.astype(self.dtype)
+
+
+@jax.custom_vjp
+def multiply(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """x @ kernel, whose gradients are computed in an order that saves memory.
+
+  That of x comes first: the kernel, which holds most of a network's
+  parameters, is then no longer needed when its own gradient is known, and may
+  be updated in its place and at once.
+
+  Args:
+    x: [..., C].
+    kernel: [C, K].
+
+  Returns:
+    [..., K].
+  """
+  return x @ kernel
+
+
+def _multiply_forward(x, kernel):
+  return multiply(x, kernel), (x, kernel)
+
+
+def _multiply_backward(saved, gradient):
+  x, kernel = saved
+  [of_x] = jax.linear_transpose(lambda x: x @ kernel, x)(gradient)
+  of_x, gradient = lax.optimization_barrier((of_x, gradient))
+  [of_kernel] = jax.linear_transpose(lambda kernel: x @ kernel, kernel)(
+    gradient
+  )
+  return of_x, of_kernel
+
+
+multiply.defvjp(_multiply_forward, _multiply_backward)
 
 
 def extract_windows(x: jax.Array, side: int) -> jax.Array:

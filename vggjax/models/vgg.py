@@ -202,7 +202,7 @@ class VGG(nn.Module):
     outputs = {}
     for layer in block:
       if layer.kind == "conv":
-        x = nn.relu(self._conv(layer)(x))
+        x = layers.relu(self._conv(layer)(x))
       elif layer.kind == "lrn":
         x = layers.local_response_norm(x, self.lrn)
       else:
@@ -251,7 +251,7 @@ class VGG(nn.Module):
         sizes = sizes - window + 1
       outputs = {}
       for name, layer in hidden.items():
-        x = outputs[name] = layers.zero_outside(nn.relu(layer(x)), sizes)
+        x = outputs[name] = layers.zero_outside(layers.relu(layer(x)), sizes)
         if train and self.dropout_rate > 0:
           key = self.make_rng("dropout")
           x = layers.dropout(x, self.dropout_rate, key, positions)

@@ -88,7 +88,7 @@ def check_steps(
   batches = train.open_batches(config, source, IMAGENET)
   batch = parallel.shard(next(batches), devices)
   step = parallel.data_parallel(train_step, devices, donate=True)
-  compiled = step.lower(state, batch).compile()
+  compiled = step.compile(state, batch)
   if not check_memory(compiled, state, devices, lines) or not steps:
     return
   times = time_steps(compiled, state, batches, devices, steps)

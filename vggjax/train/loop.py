@@ -75,10 +75,7 @@ def train(
     NonFiniteError: if the loss or the gradient is not finite.
     StorageError: if it cannot be saved.
   """
-  recompute = state.model.rematerialize != "none"
-  run_step = parallel.data_parallel(
-    train_step, devices, donate=True, recompute=recompute
-  )
+  run_step = parallel.data_parallel(train_step, devices, donate=True)
   run_validation = parallel.data_parallel(validation_step, devices)
   step = int(state.step)
   batches = train_batches(step)

@@ -111,7 +111,9 @@ def train_step(
     the averaged gradient; and learning_rate, of this step.
   """
   gradients, metrics = _average_gradients(state, batch)
-  gradients, metrics = jax.lax.pmean((gradients, metrics), AXIS)
+  # XLA's reduction waits for all gradients, and holds them, on one device too.
+  if jax.lax.axis_size(AXIS) > 1:
+    gradients, metrics = jax.lax.pmean((gradients, metrics), AXIS)
   trained = {name: state.params[name] for name in state.trained_layers}
   updates, opt_state = state.optimizer.update(
     gradients, state.opt_state, trained
