@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import sys
 import weakref
 from pathlib import Path
 
@@ -295,6 +296,27 @@ def test_what_cannot_be_stored_has_a_status_of_its_own(
 
 
 @pytest.mark.usefixtures("quick_compile")
+def test_threads_of_a_save_that_is_given_up_are_not_heard(monkeypatch):
+  class Complaint:
+    def __init__(self, text):
+      self.text = text
+
+    def __del__(self):
+      raise RuntimeError(self.text)
+
+  def run(*_):
+    for text in ("Event loop is closed", "something else"):
+      Complaint(text)
+
+  heard = []
+  monkeypatch.setattr(main, "run", run)
+  monkeypatch.setattr(
+    sys, "unraisablehook", lambda found: heard.append(str(found.exc_value))
+  )
+  assert main.main([]) == 0
+  assert heard == ["something else"]
+
+
 def test_a_diverging_run_stops_with_one_line(photos, tmp_path, capsys):
   command = arguments(
     "train", photos, tmp_path / "run", "--config.learning_rate=1e6"

@@ -9,6 +9,7 @@ save leaves the older ones.
 import contextlib
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -231,8 +232,8 @@ class Checkpoints:
       kept = f"that of step {steps[-1]} is kept" if steps else "there is none"
       reason = (str(error).splitlines() or [type(error).__name__])[0]
       # What tensorstore says goes on about its own formats.
-      if match := re.search(r"OS error \d+: ([^\[\]]+)", reason):
-        reason = match[1]
+      if match := re.search(r"(?:os_error_code='|OS error )(\d+)", reason):
+        reason = os.strerror(int(match[1]))
       raise StorageError(
         f"cannot save a checkpoint in {self.folder}: {reason[:300]}; {kept}, "
         "and the same command goes on from there"

@@ -3,9 +3,10 @@
 python -m vggjax.main --config=configs/FILE.py:RUN,PROFILE --workdir=DIR
 """
 
+import contextlib
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from absl import logging
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None, task: str = "") -> int:
   # orbax warns of what is as it should be, and logs the errors that it raises.
   logging.set_verbosity(logging.FATAL)
   # Before joining, so that JAX has the signal of several processes.
-  with preemption.handled():
+  with preemption.handled(), _quiet_threads():
     try:
       options, rest = membership.split_options(
         sys.argv[1:] if arguments is None else arguments
@@ -51,6 +52,25 @@ def main(arguments: Sequence[str] | None = None, task: str = "") -> int:
       print(f"vggjax: {error}", file=sys.stderr)
       return BAD_INPUT
     return membership.run(lambda: _run(rest, task))
+
+
+@contextlib.contextmanager
+def _quiet_threads() -> Iterator[None]:
+  """Without what a save that is given up prints besides the error it raises.
+
+  orbax closes its event loop then, and tensorstore's threads go on to report.
+  """
+  before = sys.unraisablehook
+
+  def show(unraisable):
+    if str(unraisable.exc_value) != "Event loop is closed":
+      before(unraisable)
+
+  sys.unraisablehook = show
+  try:
+    yield
+  finally:
+    sys.unraisablehook = before
 
 
 def _run(arguments: Sequence[str], task: str) -> int:

@@ -7,6 +7,7 @@ the kernel allows it). Training must end with status 4 and one line, keep its
 older checkpoint, and go on to the same end once there is room.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -38,7 +39,14 @@ def run(root: Path) -> None:
   found = kills.Run(root / "disk", **options)
   found.root.mkdir()
   mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL}", "none", found.root]
-  subprocess.run(mount, check=True)
+  with contextlib.ExitStack() as end:
+    subprocess.run(mount, check=True)
+    end.callback(subprocess.run, ["umount", found.root], check=True)
+    fill(found, mount, undisturbed)
+
+
+def fill(found: kills.Run, mount: list, undisturbed: kills.Run) -> None:
+  """Trains until the disk is full, enlarges it, and goes on."""
   process = found.start("train", checkpoint_every=2)
   message = process.communicate()[1].decode()
   steps = sorted(found.steps())
@@ -52,7 +60,6 @@ def run(root: Path) -> None:
   found.finish("train")
   for array, wanted in zip(found.end(), undisturbed.end(), strict=True):
     np.testing.assert_array_equal(array, wanted)
-  subprocess.run(["umount", found.root], check=True)
   print(f"went on from step {steps[-1]} to the same end")
 
 

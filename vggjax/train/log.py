@@ -12,8 +12,9 @@ import jax
 import numpy as np
 import tqdm
 
-from vggjax.errors import NonFiniteError
+from vggjax.errors import NonFiniteError, StorageError
 from vggjax.files import written_whole
+from vggjax.train.board import Board
 
 METRICS_FILE = "metrics.jsonl"
 # What training watches: the error of classification, or of localization.
@@ -70,14 +71,6 @@ class Log:
     self._elapsed = 0.0
     self._validation_error = None
 
-  def _open_board(self) -> Any:
-    # Here, so that the first step does not wait: it imports torch, if there.
-    from tensorboardX import SummaryWriter
-
-    return SummaryWriter(
-      str(self._workdir / "tensorboard"), purge_step=self._first_step + 1
-    )
-
   def train(self, step: int, metrics: dict[str, Any]) -> None:
     """Notes a step's metrics, which may still be under way on the devices.
 
@@ -87,6 +80,7 @@ class Log:
 
     Raises:
       NonFiniteError: if those of this or an earlier step are not finite.
+      StorageError: if they cannot be written.
     """
     self._pending.append((step, metrics))
     if len(self._pending) > MAX_PENDING:
@@ -98,7 +92,11 @@ class Log:
       self._settle()
 
   def validation(self, step: int, metrics: dict[str, float]) -> None:
-    """Writes the metrics of an epoch's validation."""
+    """Writes the metrics of an epoch's validation.
+
+    Raises:
+      StorageError: if they cannot be written.
+    """
     self._validation_error = metrics[watched(metrics)]
     self._write("validation", step, metrics)
 
@@ -115,9 +113,10 @@ class Log:
     self._since = time.perf_counter()
 
   def close(self) -> None:
-    """Closes the files and the bar."""
+    """Closes the files and the bar; raises StorageError as `train` does."""
     self._bar.close()
-    self._files.close()
+    with self._writing():
+      self._files.close()
 
   def __enter__(self) -> "Log":
     return self
@@ -166,12 +165,28 @@ class Log:
   def _write(self, kind: str, step: int, metrics: dict[str, float]) -> None:
     if self._file is None:
       return
-    self._file.write(json.dumps({"kind": kind, "step": step, **metrics}) + "\n")
-    self._file.flush()
-    if self._board is None:
-      self._board = self._files.enter_context(self._open_board())
-    for name, value in metrics.items():
-      self._board.add_scalar(f"{kind}/{name}", value, step)
+    line = json.dumps({"kind": kind, "step": step, **metrics}) + "\n"
+    scalars = {f"{kind}/{name}": value for name, value in metrics.items()}
+    with self._writing():
+      self._file.write(line)
+      self._file.flush()
+      if self._board is None:
+        board = Board(self._workdir / "tensorboard", self._first_step + 1)
+        self._board = self._files.enter_context(contextlib.closing(board))
+      self._board.add(step, scalars)
+      if kind == "validation":
+        self._board.flush()
+
+  @contextlib.contextmanager
+  def _writing(self) -> Iterator[None]:
+    """What the system refuses inside is a StorageError."""
+    try:
+      yield
+    except OSError as error:
+      raise StorageError(
+        f"cannot write the metrics in {self._workdir}: {error.strerror}; the "
+        "same command goes on from the last checkpoint"
+      ) from error
 
 
 def watched(metrics: dict[str, Any]) -> str:
