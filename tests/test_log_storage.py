@@ -59,10 +59,14 @@ def full_disk():
 
 @pytest.mark.usefixtures("full_disk")
 def test_metrics_that_cannot_be_written_are_named_in_one_line(tmp_path):
-  metrics = {"top1_error": 50.0, "loss": 1.0}
-  with pytest.raises(StorageError) as error, open_log(tmp_path) as writer:
-    for step in range(1, 100):
-      writer.validation(step, metrics)
+
+  def write():
+    with open_log(tmp_path) as writer:
+      for step in range(1, 100):
+        writer.validation(step, {"top1_error": 50.0, "loss": 1.0})
+
+  with pytest.raises(StorageError) as error:
+    write()
   assert str(error.value) == (
     f"cannot write the metrics in {tmp_path}: File too large; the same command "
     "goes on from the last checkpoint"
