@@ -221,3 +221,22 @@ class TestDropout:
 def test_unknown_initializer():
   with pytest.raises(KeyError):
     layers.kernel_initializer("he")
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_barriers_are_for_cpus(monkeypatch, backend):
+  """Elsewhere they would keep XLA from fusing; the gradient is the same."""
+  monkeypatch.setattr(jax, "default_backend", lambda: backend)
+  x = jnp.arange(-8.0, 8).reshape(1, 4, 4, 1)
+
+  def loss(x, kernel):
+    y = layers.multiply(layers.max_pool(layers.relu(x)), kernel)
+    return y.sum()
+
+  gradient = jax.grad(loss, argnums=(0, 1))
+  program = str(jax.make_jaxpr(gradient)(x, 2 * jnp.ones((1, 1))))
+  assert ("optimization_barrier" in program) == (backend == "cpu")
+  of_x, of_kernel = gradient(x, 2 * jnp.ones((1, 1)))
+  assert np.flatnonzero(of_x).tolist() == [13, 15]
+  assert of_x.max() == 2
+  assert of_kernel.tolist() == [[5 + 7]]

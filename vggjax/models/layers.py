@@ -9,6 +9,18 @@ import jax.numpy as jnp
 from jax import lax
 
 
+def _at_once(arrays):
+  """On CPUs what uses one of the arrays waits for all of them.
+
+  Else XLA's CPU backend computes early what it needs late, and keeps what a
+  saved array was computed from besides it. On other devices a barrier would
+  only keep it from fusing.
+  """
+  if jax.default_backend() != "cpu":
+    return arrays
+  return lax.optimization_barrier(arrays)
+
+
 @jax.custom_vjp
 def relu(x: jax.Array) -> jax.Array:
   """max(x, 0), whose gradient needs the result alone (Sect. 2.1).
@@ -25,7 +37,7 @@ def _relu_forward(x):
 
 
 def _relu_backward(y, gradient):
-  y, gradient = lax.optimization_barrier((y, gradient))
+  y, gradient = _at_once((y, gradient))
   return (jnp.where(y > 0, gradient, 0),)
 
 
@@ -58,7 +70,7 @@ def _pool_forward(x, pool):
 
 
 def _pool_backward(pool, saved, gradient):
-  (x, y), gradient = lax.optimization_barrier((saved, gradient))
+  (x, y), gradient = _at_once((saved, gradient))
   height, width = x.shape[1:3]
   x = _with_even_sides(x, pool)
   parts, is_open = [], True
@@ -222,7 +234,7 @@ def _multiply_forward(x, kernel):
 def _multiply_backward(saved, gradient):
   x, kernel = saved
   [of_x] = jax.linear_transpose(lambda x: x @ kernel, x)(gradient)
-  of_x, gradient = lax.optimization_barrier((of_x, gradient))
+  of_x, gradient = _at_once((of_x, gradient))
   [of_kernel] = jax.linear_transpose(lambda kernel: x @ kernel, kernel)(
     gradient
   )
