@@ -1,6 +1,9 @@
 """Metrics on a disk that is full, and TensorBoard's file."""
 
+import contextlib
+import gc
 import resource
+import sys
 
 import pytest
 from tensorboardX.proto.event_pb2 import Event
@@ -33,7 +36,6 @@ def read_events(folder):
 def test_a_board_asks_to_forget_later_steps_and_holds_what_was_added(tmp_path):
   board = Board(tmp_path / "new" / "board", 5)
   board.add(5, {"train/loss": 1.5, "train/rate": 0.25})
-  board.flush()
   events = list(read_events(tmp_path / "new" / "board"))
   assert events[0].file_version == "brain.Event:2"
   [start] = [e for e in events if e.HasField("session_log")]
@@ -75,3 +77,21 @@ def test_metrics_that_cannot_be_written_are_named_in_one_line(tmp_path):
   steps = [record["step"] for record in log.read_metrics(tmp_path)]
   assert steps == list(range(1, len(steps) + 1))
   assert steps
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_board_that_cannot_be_written_ends_without_noise(
+  tmp_path, monkeypatch
+):
+  """Its file is closed, so that nothing is tried again when it goes."""
+  heard = []
+  monkeypatch.setattr(sys, "unraisablehook", heard.append)
+  board = Board(tmp_path, 1)
+  scalars = {f"train/{number}": 0.0 for number in range(50)}
+  with pytest.raises(OSError, match="File too large"):
+    board.add(1, scalars)
+  with contextlib.suppress(OSError):
+    board.close()
+  del board
+  gc.collect()
+  assert not heard

@@ -295,7 +295,6 @@ def test_what_cannot_be_stored_has_a_status_of_its_own(
   assert "gs://bucket/run is in an object store" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("quick_compile")
 def test_threads_of_a_save_that_is_given_up_are_not_heard(monkeypatch):
   class Complaint:
     def __init__(self, text):
@@ -317,6 +316,7 @@ def test_threads_of_a_save_that_is_given_up_are_not_heard(monkeypatch):
   assert heard == ["something else"]
 
 
+@pytest.mark.usefixtures("quick_compile")
 def test_a_diverging_run_stops_with_one_line(photos, tmp_path, capsys):
   command = arguments(
     "train", photos, tmp_path / "run", "--config.learning_rate=1e6"

@@ -1,5 +1,6 @@
 """Scalars in TensorBoard's event files."""
 
+import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,32 +21,31 @@ class Board:
   """
 
   def __init__(self, folder: Path, first_step: int):
-    # Here, so that training's first step does not wait: it imports torch.
-    from tensorboardX.event_file_writer import EventsWriter
+    # Here, so that training's first step does not wait: it imports torch, if
+    # there.
     from tensorboardX.proto.event_pb2 import Event, SessionLog
+    from tensorboardX.record_writer import RecordWriter
     from tensorboardX.summary import scalar
 
     self._event, self._scalar = Event, scalar
     folder.mkdir(parents=True, exist_ok=True)
-    self._writer = EventsWriter(str(folder / "events"))
+    name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}"
+    self._file = RecordWriter(str(folder / name))
     # TensorBoard asks for both to forget the later steps.
-    version = Event(step=first_step, file_version="brain.Event:2")
+    self._write(step=first_step, file_version="brain.Event:2")
     start = SessionLog(status=SessionLog.START)
-    for event in (version, Event(step=first_step, session_log=start)):
-      self._writer.write_event(event)
+    self._write(step=first_step, session_log=start)
+
+  def _write(self, **fields) -> None:
+    event = self._event(wall_time=time.time(), **fields)
+    self._file.write(event.SerializeToString())
 
   def add(self, step: int, scalars: Mapping[str, float]) -> None:
-    """Writes the scalars of a step, by name."""
+    """Writes the scalars of a step, by name; they are then in the file."""
     for name, value in scalars.items():
-      summary = self._scalar(name, value)
-      self._writer.write_event(
-        self._event(wall_time=time.time(), step=step, summary=summary)
-      )
-
-  def flush(self) -> None:
-    """What was added is in the file."""
-    self._writer.flush()
+      self._write(step=step, summary=self._scalar(name, value))
+    self._file.flush()
 
   def close(self) -> None:
     """Closes the file."""
-    self._writer.close()
+    self._file.close()

@@ -174,8 +174,6 @@ class Log:
         board = Board(self._workdir / "tensorboard", self._first_step + 1)
         self._board = self._files.enter_context(contextlib.closing(board))
       self._board.add(step, scalars)
-      if kind == "validation":
-        self._board.flush()
 
   @contextlib.contextmanager
   def _writing(self) -> Iterator[None]:
