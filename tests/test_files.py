@@ -6,8 +6,7 @@ import sys
 
 import pytest
 
-from vggjax.errors import InputError
-from vggjax.files import check_local, locked, written_whole
+from vggjax.files import locked, written_whole
 
 
 def test_new_and_replaced(tmp_path):
@@ -71,20 +70,3 @@ def test_a_lock_is_held_by_one_and_dies_with_its_process(tmp_path):
       assert has_locks
     with path.open() as file:
       assert file.read().startswith(f"process {os.getpid()} on ")
-
-
-@pytest.mark.parametrize("address", ["gs://b/run", "gs:/b/run", "s3://b"])
-def test_an_object_store_is_refused_not_made_a_folder(
-  tmp_path, monkeypatch, address
-):
-  monkeypatch.chdir(tmp_path)
-  with pytest.raises(InputError, match="is in an object store"):
-    check_local(address)
-  with (
-    pytest.raises(InputError, match="is in an object store"),
-    written_whole(f"{address}/a.json"),
-  ):
-    pass
-  assert not os.listdir(tmp_path)
-  check_local("runs/a:b/c")
-  check_local("/runs/gs:/c")

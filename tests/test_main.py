@@ -290,9 +290,9 @@ def test_what_cannot_be_stored_has_a_status_of_its_own(
   err = capsys.readouterr().err
   assert err == "vggjax: the/file: No space left on device\n"
 
-  command[-1] = "--workdir=gs://bucket/run"
+  command[-1] = "--workdir=s3://bucket/run"
   assert main.main(command) == main.BAD_INPUT
-  assert "gs://bucket/run is in an object store" in capsys.readouterr().err
+  assert "s3://bucket/run is neither a path nor" in capsys.readouterr().err
 
 
 def test_threads_of_a_save_that_is_given_up_are_not_heard(monkeypatch):

@@ -22,6 +22,7 @@ from etils import epath
 from jax.experimental import multihost_utils
 
 from vggjax import orbax_manager, seal
+from vggjax.addresses import is_address, location
 from vggjax.errors import InputError, StorageError
 from vggjax.seal import DamagedError
 
@@ -43,7 +44,7 @@ class Checkpoints:
   """
 
   def __init__(self, workdir: str | Path, *, keep: int = 3, read_only=False):
-    self.folder = epath.Path(workdir).expanduser().resolve() / FOLDER
+    self.folder = _folder_of(workdir)
     # Of the checkpoints saved here and before, for what is kept.
     self._errors = {}
     self._manager = orbax_manager.open_manager(
@@ -262,7 +263,7 @@ def load_run(
     InputError: if the folder holds no checkpoint, or not that one, or it is
       damaged.
   """
-  folder = epath.Path(workdir).expanduser() / FOLDER
+  folder = _folder_of(workdir)
   if not folder.exists():
     raise InputError(f"{workdir} holds no training run: {folder} is missing")
   with Checkpoints(workdir, read_only=True) as checkpoints:
@@ -309,8 +310,17 @@ def latest_card(workdir: str | Path) -> tuple[dict[str, Any], int] | None:
 
 def has_checkpoints(workdir: str | Path) -> bool:
   """Whether a folder holds a complete checkpoint."""
-  folder = epath.Path(workdir).expanduser() / FOLDER
-  return folder.exists() and any(p.name.isdigit() for p in folder.iterdir())
+  folder = _folder_of(workdir)
+  return folder.exists() and any(
+    path.name.isdigit() and ocp.utils.is_checkpoint_finalized(path)
+    for path in folder.iterdir()
+  )
+
+
+def _folder_of(workdir: str | Path) -> epath.Path:
+  """Where a run's checkpoints are; orbax wants the whole path."""
+  path = epath.Path(location(workdir))
+  return (path if is_address(path) else path.resolve()) / FOLDER
 
 
 def params_hash(params: Any) -> str:

@@ -12,11 +12,12 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from vggjax.addresses import location
 from vggjax.errors import InputError
 from vggjax.evaluate.dense import SPATIAL
 from vggjax.evaluate.store import PROTOCOLS
 from vggjax.features.extract import AGGREGATES, REGIONS
-from vggjax.files import check_local, written_whole
+from vggjax.files import written_whole
 from vggjax.localize.head import REGRESSIONS
 from vggjax.models.vgg import NETWORKS, REMATERIALIZE
 from vggjax.models.warm_start import LAYER_SETS
@@ -67,7 +68,7 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[ConfigDict, str]:
     )
   if not workdir:
     raise InputError("--workdir=DIR is missing, e.g. --workdir=runs/A-256")
-  check_local(workdir)
+  location(workdir)
   check(config)
   return config, workdir
 

@@ -4,12 +4,12 @@ import contextlib
 import errno
 import fcntl
 import os
-import re
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from vggjax.errors import InputError
+from vggjax.addresses import is_address, location, upload
 
 # What a file system says that has no locks.
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -32,15 +32,14 @@ def cache_folder() -> Path:
   return Path(folder).expanduser()
 
 
-def check_local(path: str | Path) -> None:
-  """Raises InputError for what is not a path but an address (gs://, s3://)."""
-  # Path("gs://a") has one slash.
-  if match := re.match(r"([a-z][a-z0-9+.-]+):/", str(path)):
-    raise InputError(
-      f"{path} is in an object store, and runs need files that are renamed, "
-      "locked and mapped into memory; give a local folder or one on a shared "
-      f"file system, and copy the finished run to {match[1]}://"
-    )
+def scratch(path: Path) -> Path:
+  """Where to keep a folder that needs a file system: itself, if it is in one.
+
+  Else a folder of this machine's cache; what is in it can be had again.
+  """
+  if not is_address(path):
+    return path
+  return cache_folder() / "scratch" / str(path).replace("://", "/", 1)
 
 
 @contextlib.contextmanager
@@ -51,11 +50,14 @@ def locked(path: str | Path) -> Iterator[bool]:
     path: of a file, made if missing, that is for the lock alone.
 
   Yields:
-    Whether the file system has locks; without, nothing is locked.
+    Whether there are locks where the file is; without, nothing is locked.
 
   Raises:
     BlockingIOError: if another process holds it; its strerror says which.
   """
+  if is_address(path):
+    yield False
+    return
   with Path(path).open("a+") as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -84,10 +86,15 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     path: of the file.
 
   Yields:
-    The path of a new file in the same folder.
+    The path of a new file.
   """
-  path = Path(path)
-  check_local(path)
+  path = location(path)
+  if is_address(path):
+    with tempfile.TemporaryDirectory() as folder:
+      temporary = Path(folder) / path.name
+      yield temporary
+      upload(temporary, path)
+    return
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
   try:

@@ -7,11 +7,11 @@ import contextlib
 import importlib
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from absl import logging
 
 from vggjax import distributed, membership, preemption
+from vggjax.addresses import location, reaching
 from vggjax.compilation import keep_programs
 from vggjax.config import flatten, parse_arguments
 from vggjax.errors import InputError, NonFiniteError, StoppedError, StorageError
@@ -121,7 +121,8 @@ def run(arguments: Sequence[str], task: str) -> None:
   if not distributed.is_chief():
     config.progress = config.pictures = False
   module = importlib.import_module(f"vggjax.tasks.{config.task}")
-  getattr(module, config.task)(config, Path(workdir))
+  with reaching(workdir):
+    getattr(module, config.task)(config, location(workdir))
 
 
 if __name__ == "__main__":

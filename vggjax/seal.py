@@ -21,6 +21,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from vggjax.addresses import is_address, is_unreached
 from vggjax.errors import InputError
 
 KEYS = {"card", "watched_error", "sha256"}
@@ -63,6 +64,8 @@ def read(path: Path, folder: Path) -> dict[str, Any]:
   try:
     content = json.loads(path.read_text())
   except (OSError, ValueError) as error:
+    if is_address(path) and is_unreached(error):
+      raise
     raise DamagedError(folder, f"its card cannot be read ({error})") from error
   if not isinstance(content, dict):
     raise DamagedError(folder, "its card is not one")
@@ -122,7 +125,10 @@ def _digest_of_json(value: Any) -> str:
 
 @contextlib.contextmanager
 def reading(folder: Path) -> Iterator[None]:
-  """Whatever orbax raises inside is a DamagedError; its noise is not shown."""
+  """Whatever orbax raises inside is a DamagedError; its noise is not shown.
+
+  But not what tells of the way to an object store.
+  """
   asyncio = logging.getLogger("asyncio")
   level = asyncio.level
   asyncio.setLevel(logging.CRITICAL)
@@ -131,6 +137,8 @@ def reading(folder: Path) -> Iterator[None]:
       try:
         yield
       except Exception as error:
+        if is_address(folder) and is_unreached(error):
+          raise
         reason = str(error).splitlines() or [type(error).__name__]
         # Futures that were given up complain when they go: let them go here.
         error.__traceback__ = None

@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from vggjax.addresses import location
 from vggjax.errors import InputError
 from vggjax.files import written_whole
 
@@ -62,7 +63,7 @@ def write_submission(
   for name, column in zip(names, np.transpose(scores), strict=True):
     if name == DISTRACTORS:
       continue
-    path = Path(folder) / "VOC2012" / kind / f"{stem}_{name}.txt"
+    path = location(folder) / "VOC2012" / kind / f"{stem}_{name}.txt"
     with written_whole(path) as temporary:
       temporary.write_text(
         "".join(

@@ -3,13 +3,13 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from absl import logging
 
+from vggjax.addresses import location, reaching
 from vggjax.config import parse_arguments
-from vggjax.errors import InputError
+from vggjax.errors import InputError, StorageError
 
 # The exit status where something fails; that of bad input, too.
 FAILS = 2
@@ -77,13 +77,14 @@ def run(arguments: Sequence[str]) -> int:
     config, workdir = parse_arguments(rest)
     from vggjax.tasks import check
 
-    is_good = check.check(
-      config,
-      Path(workdir),
-      steps=options.steps,
-      images=not options.skip_images,
-    )
-  except InputError as error:
+    with reaching(workdir):
+      is_good = check.check(
+        config,
+        location(workdir),
+        steps=options.steps,
+        images=not options.skip_images,
+      )
+  except (InputError, StorageError) as error:
     print(f"vggjax: {error}", file=sys.stderr)
     return FAILS
   return 0 if is_good else FAILS

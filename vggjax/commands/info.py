@@ -4,12 +4,12 @@ import argparse
 import hashlib
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from vggjax.addresses import location
 from vggjax.commands import options as common
 from vggjax.features.extract import layer_names
 from vggjax.models import create, parameters, vgg
@@ -35,7 +35,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
   """Prints; returns the exit status."""
-  path = Path(options.what).expanduser()
+  path = location(options.what)
   if options.what in vgg.NETWORKS and not path.exists():
     print_layers(create.create_model(options.what))
     return 0

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from vggjax.data import preprocess, resampling
 from vggjax.data.boxes import cut
+from vggjax.data.iterating import elements
 from vggjax.data.reading import (
   check_process,
   check_shares,
@@ -108,7 +109,7 @@ def crop_batches(
   batches = parallel_map(records, crop).batch(share).prefetch(_PREFETCH)
 
   def padded():
-    iterator = iter(batches.as_numpy_iterator())
+    iterator = elements(batches)
     for number in range(-(-source.num_examples // batch_size)):
       batch = {
         "image": np.zeros((share, crop_size, crop_size, 3), np.uint8),
@@ -210,7 +211,7 @@ class RescaledImages(Iterator[tuple[int, str, int, list[np.ndarray]]]):
       return record["index"], record["id"], record["label"], images, capped
 
     dataset = parallel_map(records, rescaled).prefetch(_PREFETCH)
-    self._iterator = iter(dataset.as_numpy_iterator())
+    self._iterator = elements(dataset)
 
   def __next__(self) -> tuple[int, str, int, list[np.ndarray]]:
     try:

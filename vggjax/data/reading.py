@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from vggjax import distributed, images
 from vggjax.data import preprocess
+from vggjax.data.iterating import elements
 from vggjax.data.records import Record, Source
 from vggjax.data.tracing import traced
 from vggjax.errors import InputError
@@ -68,7 +69,7 @@ def each(
   """
   done = 0
   try:
-    for value in source.stream().map(traced(function)).as_numpy_iterator():
+    for value in elements(source.stream().map(traced(function))):
       yield value
       done += 1
   except tf.errors.OpError as error:

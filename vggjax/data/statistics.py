@@ -10,6 +10,7 @@ import tqdm
 from vggjax import distributed
 from vggjax.data import preprocess
 from vggjax.data.cache import cache_path, first_found, read_json, write_json
+from vggjax.data.iterating import elements
 from vggjax.data.preprocess import ColorShift
 from vggjax.data.reading import (
   name_unreadable,
@@ -152,7 +153,7 @@ def _sum_pixels(
   records = select(source, mine)
   dataset = parallel_map(records, sums).prefetch(2)
   bar = tqdm.tqdm(
-    dataset.as_numpy_iterator(),
+    elements(dataset),
     desc="statistics",
     total=int(mine.sum()),
     unit="image",

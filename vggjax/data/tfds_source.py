@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow.io import FixedLenFeature, FixedLenSequenceFeature
 
+from vggjax.data.iterating import elements
 from vggjax.data.records import (
   RandomAccessSource,
   Record,
@@ -145,7 +146,7 @@ class _TfdsSource(Source):
     records = self.stream().map(
       traced(lambda record: (record["label"], record["id"]))
     )
-    for some_labels, some_ids in records.batch(1024).as_numpy_iterator():
+    for some_labels, some_ids in elements(records.batch(1024)):
       labels.append(some_labels)
       ids.extend(name.decode() for name in some_ids)
     return np.concatenate([np.zeros(0, np.int32), *labels]), tuple(ids)

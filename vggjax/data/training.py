@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from vggjax.data import preprocess
+from vggjax.data.iterating import elements
 from vggjax.data.order import (
   Plan,
   indexed_records,
@@ -212,4 +213,4 @@ def _crop(plan: Plan, records: tf.data.Dataset) -> Iterator[Batch]:
 
   examples = parallel_map(records, example, per_core=_CROPS_PER_CORE)
   batches = examples.batch(plan.share, drop_remainder=True)
-  return batches.prefetch(_PREFETCH_BATCHES).as_numpy_iterator()
+  return elements(batches.prefetch(_PREFETCH_BATCHES))

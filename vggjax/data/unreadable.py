@@ -9,6 +9,7 @@ import tensorflow as tf
 from vggjax import distributed
 from vggjax.data import preprocess
 from vggjax.data.cache import cache_path, first_found, read_json, write_json
+from vggjax.data.iterating import elements
 from vggjax.data.reading import own_share, select
 from vggjax.data.records import Record, Source, check_not_empty
 from vggjax.data.tracing import traced
@@ -51,6 +52,6 @@ def find_unreadable(source: Source) -> list[int]:
     traced(decoded), num_parallel_calls=tf.data.AUTOTUNE, deterministic=False
   )
   readable = ~mine
-  for indices, _ in images.ignore_errors().batch(256).as_numpy_iterator():
+  for indices, _ in elements(images.ignore_errors().batch(256)):
     readable[indices] = True
   return np.flatnonzero(~readable).tolist()

@@ -11,6 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from vggjax.addresses import location
+from vggjax.files import scratch
+
+# Of a folder of rows; without the card it counts as nothing.
+CARD_FILE = "about.json"
+DONE_FILE, ROWS_FILE = "done.npy", "rows.npy"
+# In the order in which they are copied.
+FILES = (DONE_FILE, ROWS_FILE, CARD_FILE)
+
 
 class Rows:
   """An array [N, ...] whose rows are filled in any order, each once.
@@ -101,6 +110,8 @@ class RaggedRows(Rows):
 class StoredRows(Rows):
   """Rows kept in a folder, so that a stopped evaluation goes on.
 
+  Those of a folder at an address are kept on this machine (`files.scratch`).
+
   Args:
     folder: see `create`.
     num_rows: N.
@@ -109,8 +120,8 @@ class StoredRows(Rows):
       holds rows of something else; else nothing is done in such a folder.
 
   Attributes:
-    folder: see above.
-    about: likewise.
+    folder: where they are kept.
+    about: see above.
   """
 
   def __init__(
@@ -122,15 +133,15 @@ class StoredRows(Rows):
     create: bool = True,
   ):
     super().__init__(num_rows)
-    self.folder = Path(folder)
+    self.folder = scratch(location(folder))
     self.about = about
     card = json.dumps({**about, "num_rows": num_rows}, sort_keys=True)
     if not self._reopen(card) and create:
       self.remove()
       self.folder.mkdir(parents=True)
-      self.done = self._open("done.npy", (num_rows,), bool)
-      # Last: without it the folder counts as nothing.
-      (self.folder / "about.json").write_text(card)
+      self.done = self._open(DONE_FILE, (num_rows,), bool)
+      # Last.
+      (self.folder / CARD_FILE).write_text(card)
 
   def remove(self) -> None:
     """Deletes the folder."""
@@ -138,12 +149,12 @@ class StoredRows(Rows):
 
   def _reopen(self, card: str) -> bool:
     try:
-      if (self.folder / "about.json").read_text() != card:
+      if (self.folder / CARD_FILE).read_text() != card:
         return False
-      done = self._load("done.npy")
+      done = self._load(DONE_FILE)
       if done.shape != self.done.shape or done.dtype != bool:
         return False
-      values = self._load("rows.npy") if done.any() else None
+      values = self._load(ROWS_FILE) if done.any() else None
     except (EOFError, OSError, TypeError, ValueError, tokenize.TokenError):
       return False
     if values is not None and values.shape[:1] != done.shape:
@@ -157,7 +168,7 @@ class StoredRows(Rows):
     return np.load(self.folder / name, mmap_mode="r+")
 
   def _create(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    return self._open("rows.npy", shape, dtype)
+    return self._open(ROWS_FILE, shape, dtype)
 
   def _note_done(self, indices: Sequence[int]) -> None:
     # First the values, so that no row counts as done before it is there.
@@ -192,7 +203,7 @@ class StoredRaggedRows(Rows):
     about = {**about, "row_shape": list(row_shape)}
     # Where each row begins in the file of all values, and its length.
     self._spans = StoredRows(folder, num_rows, about)
-    self._file = Path(folder) / "values.bin"
+    self._file = self._spans.folder / "values.bin"
     self.done = self._spans.done
 
   def remove(self) -> None:

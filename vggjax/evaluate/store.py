@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vggjax.addresses import location
 from vggjax.files import written_whole
 
 FOLDER = "posteriors"
@@ -48,7 +49,7 @@ def path_of(
 ) -> Path:
   """Where an array stands, e.g. runs/D-256/posteriors/test/dense-256.npz."""
   safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in split)
-  return Path(workdir) / folder / safe / f"{protocol}-{scale}.npz"
+  return location(workdir) / folder / safe / f"{protocol}-{scale}.npz"
 
 
 def save(path: str | Path, item: Posteriors) -> None:
@@ -90,7 +91,10 @@ def load_arrays(
     is computed again.
   """
   try:
-    with np.load(path, allow_pickle=False) as file:
+    with (
+      location(path).open("rb") as stream,
+      np.load(stream, allow_pickle=False) as file,
+    ):
       found = json.loads(str(file["about"]))
       if found != json.loads(json.dumps(about)):
         return None

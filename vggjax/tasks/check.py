@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from vggjax import checkpoint, parallel
 from vggjax import config as configuration
+from vggjax.addresses import check_bucket, is_address
 from vggjax.errors import InputError
 from vggjax.models import parameters
 from vggjax.tasks import run, train
@@ -80,9 +81,12 @@ def check_devices(config: ConfigDict, lines: Checklist) -> list[jax.Device]:
 
 def check_workdir(config: ConfigDict, workdir: Path, lines: Checklist) -> int:
   """Whether it can be written to; returns the steps already done."""
-  there = existing(workdir)
-  if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-    raise InputError(f"{there} cannot be written to")
+  if is_address(workdir):
+    check_bucket(workdir)
+  else:
+    there = existing(workdir)
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+      raise InputError(f"{there} cannot be written to")
   path = workdir / checkpoint.CONFIG_FILE
   if not (path.exists() and checkpoint.has_checkpoints(workdir)):
     lines.add(OK, "workdir", f"{workdir} holds no run yet")

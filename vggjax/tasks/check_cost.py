@@ -14,6 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from vggjax import checkpoint, parallel
+from vggjax.addresses import is_address
 from vggjax.tasks import train
 from vggjax.tasks.checklist import (
   FAIL,
@@ -47,6 +48,10 @@ def check_disk(
   size = sum(np.asarray(a).nbytes for a in jax.tree.leaves(state))
   # The newest, the best, and the one that is being written.
   number = config.keep_checkpoints + 2
+  if is_address(workdir):
+    text = f"{number} checkpoints of {size_text(size)} go to {workdir}"
+    lines.add(NOTE, "disk", text)
+    return
   folder = workdir / checkpoint.FOLDER
   files = folder.rglob("*") if folder.exists() else ()
   there = sum(path.stat().st_size for path in files if path.is_file())

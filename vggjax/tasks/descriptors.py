@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from vggjax import checkpoint
+from vggjax import checkpoint, files
 from vggjax.errors import InputError
 from vggjax.evaluate import dense
 from vggjax.evaluate.rows import StoredRows
@@ -83,7 +83,10 @@ def get_descriptors(
 def place_of(
   config: ConfigDict, network: Network, source: Any, region: str, scale: int
 ) -> tuple[Path, dict[str, Any]]:
-  """Where descriptors are stored, and what they are computed from."""
+  """Where descriptors are stored, and what they are computed from.
+
+  That is on this machine: they are mapped into memory.
+  """
   layer = config.transfer.layer
   about = posteriors.identity(config, network, source, "features", scale)
   about |= {"split": source.split, "layer": layer, "region": region}
@@ -96,7 +99,7 @@ def place_of(
   path = path_of(
     network.workdir, source.split, name, scale, folder=store.FOLDER
   )
-  return path.with_suffix(""), about
+  return files.scratch(path.with_suffix("")), about
 
 
 def untrained(network: Network, seed: int) -> Network:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from vggjax import checkpoint
+from vggjax.addresses import location
 from vggjax.models import vgg
 from vggjax.tasks import run
 from vggjax.weights.weights import Weights
@@ -83,5 +84,5 @@ def open_network(config: ConfigDict, name: str, workdir: Path) -> Network:
   weights, place = run.load_source(name, workdir)
   network = network_of_weights(config, weights, workdir / "weights")
   if checkpoint.has_checkpoints(place):
-    network = dataclasses.replace(network, workdir=Path(place))
+    network = dataclasses.replace(network, workdir=location(place))
   return network

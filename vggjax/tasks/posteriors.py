@@ -113,6 +113,11 @@ def identity(
 def _get_part(config, network, source, part, scales):
   """One protocol's stored posteriors; the missing ones are computed."""
 
+  def fill(rows):
+    compute(config, network, source, part, rows)
+    for share in rows.values():
+      share.hand_over()
+
   def keep(rows, path, about):
     values = rows.all_values()
     ids = np.array(source.ids())
@@ -137,7 +142,7 @@ def _get_part(config, network, source, part, scales):
     open_rows=lambda path, about: ShareRows(
       path, source.num_examples, about, **processes.shares()
     ),
-    fill=lambda rows: compute(config, network, source, part, rows),
+    fill=fill,
     keep=keep,
   )
   return [found[q] for q in scales if q in found]

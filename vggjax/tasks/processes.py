@@ -9,7 +9,7 @@ import jax
 
 from vggjax import checkpoint, distributed
 from vggjax.errors import InputError
-from vggjax.tasks import run
+from vggjax.tasks import run, workdirs
 
 # Seconds that a network file system may take to show a file.
 PATIENCE = 20.0
@@ -32,20 +32,18 @@ def check_workdir(workdir: Path) -> None:
   path = workdir / f".seen-{token}"
   with distributed.together():
     if distributed.is_chief():
+      workdirs.make(workdir)
       try:
-        workdir.mkdir(parents=True, exist_ok=True)
         path.touch()
       except OSError as error:
-        raise InputError(
-          f"workdir {workdir} cannot be used: {error.strerror}"
-        ) from error
+        raise workdirs.cannot_be_used(workdir, error) from error
   with distributed.together():
     end = time.monotonic() + PATIENCE
     while not path.exists():
       if time.monotonic() > end:
         raise InputError(
           f"workdir {workdir} is not the one that process 0 sees; it must be "
-          "on a file system that all processes share"
+          "on a file system that all processes share, or on gs://"
         )
       time.sleep(0.2)
   if distributed.is_chief():

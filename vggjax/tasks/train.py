@@ -248,14 +248,13 @@ def create_state(
 
 
 def claim_workdir(config: ConfigDict, workdir: Path) -> None:
-  """Creates the workdir with its config, or checks that it is this run's.
+  """Gives the workdir its config, or checks that it is this run's.
 
   Raises:
     InputError: if it cannot be written, or has checkpoints of another config.
   """
   path = workdir / checkpoint.CONFIG_FILE
   try:
-    workdir.mkdir(parents=True, exist_ok=True)
     if not (path.exists() and checkpoint.has_checkpoints(workdir)):
       configuration.save_config(config, path)
     try:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vggjax import checkpoint, distributed, files
+from vggjax.addresses import check_bucket, is_address
 from vggjax.errors import InputError
 from vggjax.tasks import run
 from vggjax.train import loop, step
@@ -43,6 +44,21 @@ def go_on(
   return state
 
 
+def make(workdir: Path) -> None:
+  """Makes a folder; in an object store its bucket must be there.
+
+  Raises:
+    InputError: if that cannot be done.
+  """
+  if is_address(workdir):
+    check_bucket(workdir)
+    return
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise cannot_be_used(workdir, error) from error
+
+
 @contextlib.contextmanager
 def locked(workdir: Path) -> Iterator[None]:
   """Makes the workdir; no other training can run in it inside.
@@ -50,10 +66,7 @@ def locked(workdir: Path) -> Iterator[None]:
   Raises:
     InputError: if another one does, or the workdir cannot be used.
   """
-  try:
-    workdir.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise cannot_be_used(workdir, error) from error
+  make(workdir)
   with contextlib.ExitStack() as stack:
     with distributed.together():
       if distributed.is_chief():
@@ -75,12 +88,13 @@ def _lock(workdir: Path) -> Iterator[None]:
       raise cannot_be_used(workdir, error) from error
     if not has_locks:
       run.note(
-        f"the file system of {workdir} has no locks: see to it that no other "
-        "training runs there"
+        f"{workdir} has no locks: see to it that no other training runs there"
       )
     yield
 
 
 def cannot_be_used(workdir: Path, error: OSError) -> InputError:
   """What to raise where a workdir's files cannot be made."""
-  return InputError(f"workdir {workdir} cannot be used: {error.strerror}")
+  return InputError(
+    f"workdir {workdir} cannot be used: {error.strerror or error}"
+  )

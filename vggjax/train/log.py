@@ -12,9 +12,11 @@ import jax
 import numpy as np
 import tqdm
 
+from vggjax.addresses import location
 from vggjax.errors import NonFiniteError, StorageError
 from vggjax.files import written_whole
 from vggjax.train.board import Board
+from vggjax.train.spool import Spool
 
 METRICS_FILE = "metrics.jsonl"
 # What training watches: the error of classification, or of localization.
@@ -60,11 +62,14 @@ class Log:
       dynamic_ncols=True,
       mininterval=1.0,
     )
-    self._workdir, self._first_step = Path(workdir), first_step
+    self._workdir, self._first_step = location(workdir), first_step
     self._files = contextlib.ExitStack()
-    self._file = self._board = None
+    self._file = self._board = self._spool = None
     if writes:
-      path = self._workdir / METRICS_FILE
+      spool = contextlib.closing(Spool(self._workdir))
+      self._spool = self._files.enter_context(spool)
+      self._spool.fetch(METRICS_FILE)
+      path = self._spool.folder / METRICS_FILE
       _drop_later_lines(path, first_step)
       self._file = self._files.enter_context(path.open("a"))
     self._since = time.perf_counter()
@@ -99,16 +104,21 @@ class Log:
     """
     self._validation_error = metrics[watched(metrics)]
     self._write("validation", step, metrics)
+    self._copy()
 
   @contextlib.contextmanager
   def paused(self) -> Iterator[None]:
     """Settles all steps noted; the time spent inside counts for no step.
 
+    What is written is where it belongs then, before a checkpoint is saved.
+
     Raises:
       NonFiniteError: as `train` does.
+      StorageError: likewise.
     """
     self.flush()
     self._elapsed += time.perf_counter() - self._since
+    self._copy()
     yield
     self._since = time.perf_counter()
 
@@ -171,9 +181,15 @@ class Log:
       self._file.write(line)
       self._file.flush()
       if self._board is None:
-        board = Board(self._workdir / "tensorboard", self._first_step + 1)
+        board = Board(self._spool.folder / "tensorboard", self._first_step + 1)
         self._board = self._files.enter_context(contextlib.closing(board))
       self._board.add(step, scalars)
+      self._spool.copy(now=False)
+
+  def _copy(self) -> None:
+    if self._spool is not None:
+      with self._writing():
+        self._spool.copy()
 
   @contextlib.contextmanager
   def _writing(self) -> Iterator[None]:
@@ -182,8 +198,9 @@ class Log:
       yield
     except OSError as error:
       raise StorageError(
-        f"cannot write the metrics in {self._workdir}: {error.strerror}; the "
-        "same command goes on from the last checkpoint"
+        f"cannot write the metrics in {self._workdir}: "
+        f"{error.strerror or error}; the same command goes on from the last "
+        "checkpoint"
       ) from error
 
 
@@ -194,10 +211,12 @@ def watched(metrics: dict[str, Any]) -> str:
 
 def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:
   """The lines of a run's metrics file; what is not one is left out."""
-  path = Path(workdir) / METRICS_FILE
+  path = location(workdir) / METRICS_FILE
   records = []
   if path.exists():
-    for line in path.read_text(errors="replace").splitlines(keepends=True):
+    for line in (
+      path.read_bytes().decode(errors="replace").splitlines(keepends=True)
+    ):
       # An unfinished last line, or a damaged one.
       with contextlib.suppress(ValueError):
         records += [json.loads(line)] if line.endswith("\n") else []

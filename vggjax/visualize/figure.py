@@ -1,5 +1,6 @@
 """Figures as PNG files, drawn without a screen."""
 
+import os
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,7 +22,7 @@ def save(
 ) -> None:
   """Writes a PNG; a killed write to a path leaves the older file."""
   options = {"format": "png", "dpi": DPI, "transparent": transparent}
-  if not isinstance(file, str | Path):
+  if not isinstance(file, str | os.PathLike):
     figure.savefig(file, **options)
     return
   with written_whole(file) as temporary:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vggjax import imagenet
+from vggjax.addresses import is_address, location
 from vggjax.errors import InputError
 from vggjax.models import vgg
 from vggjax.weights import foreign, names
@@ -109,7 +110,7 @@ def load_weights(
   """
   given = {"mean": mean, "std": std, "class_names": class_names}
   given = {key: value for key, value in given.items() if value is not None}
-  path = Path(path_or_name).expanduser()
+  path = location(path_or_name)
   if path.is_dir():
     if given:
       raise InputError(f"{path}: a run keeps its own {', '.join(given)}")
@@ -155,7 +156,12 @@ def load_file(
     The weights, with ImageNet's synsets as the class names where the format
     orders its 1000 outputs so.
   """
-  path = Path(path).expanduser()
+  path = location(path)
+  if is_address(path):
+    raise InputError(
+      f"{path} holds no run; files of weights are read from a file system: "
+      "copy it there"
+    )
   try:
     with path.open("rb") as file:
       head = file.read(128)

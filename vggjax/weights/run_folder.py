@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vggjax import checkpoint
+from vggjax.addresses import location
 from vggjax.errors import InputError
 from vggjax.weights.weights import Weights
 
@@ -22,7 +23,7 @@ def load_run(workdir: str | Path, which: str = "best") -> Weights:
   params, card, step = checkpoint.load_run(workdir, which)
   fields = {"network", "width", "num_outputs", "crop_size", "pool"}
   rest = {k: v for k, v in card.items() if k not in fields}
-  rest |= {"step": step, **read_files(Path(workdir))}
+  rest |= {"step": step, **read_files(location(workdir))}
   return Weights(
     params=params,
     mean=tuple(rest.pop("mean")),
