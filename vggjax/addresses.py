@@ -5,6 +5,7 @@ complete; nothing can be appended to, renamed at once, or mapped into memory.
 """
 
 import contextlib
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -51,6 +52,8 @@ def location(name: str | os.PathLike) -> Path:
     raise InputError(
       f"{name} cannot be used ({error}): pip install 'vggjax[gcs]'"
     ) from error
+  # It logs what it raises.
+  logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
   # tensorstore and other processes change what a listing says.
   fsspec.config.conf.setdefault("gcs", {})["use_listings_cache"] = False
   from etils import epath  # Slow to import, and seldom needed.
