@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks import _harness
 from benchmarks._gpu_bench import Bench, Case, Result, random_params, time_peers
 from benchmarks._gpu_images import image_paths
 from benchmarks._gpu_train import TrainStep, random_batch
 from experiments.imagenet_shapes import common_shapes
 from vggjax import geometry, parallel
 from vggjax import images as image_files
+from vggjax.cores import core_count
 
 NETWORK, PRECISION = "D", "bf16"
 # S over the crop's side: [256, 512] for 224 pixels.
@@ -63,7 +63,7 @@ def measure(bench: Bench) -> Result:
     fed_seconds = time.perf_counter() - begin
   fed_rate = FED_ROUNDS * steps * batch_size / fed_seconds
   waiting = max(0.0, 1 - fed_rate / full_rate)
-  cores = _harness.core_count()
+  cores = core_count()
   note = (
     f"waits {100 * waiting:.1f} % of the time (goal: under "
     f"{100 * GOAL_WAITING:.0f} %); unfed {full_rate:,.0f} images/s"
@@ -91,7 +91,7 @@ def estimate(step_rate: float, core_rate: float, missing: list[str]) -> Result:
     core_rate: training images/s that one core decodes and crops.
     missing: packages of the pipeline that are not installed.
   """
-  cores = _harness.core_count()
+  cores = core_count()
   waiting = max(0.0, 1 - cores * core_rate / step_rate)
   reason = f"no {', '.join(missing)}: " if missing else ""
   return Result(

@@ -1,12 +1,13 @@
 """What benchmarks share: peers by turns, medians, the ratio, the hardware."""
 
 import importlib.metadata
-import os
 import platform
 import re
 import statistics
 import time
 from collections.abc import Callable, Mapping
+
+from vggjax.cores import core_count
 
 PACKAGES = ("jax", "torch", "tensorflow", "tensorflow-cpu")
 
@@ -37,13 +38,6 @@ def alternate(
 def print_ratio(theirs: float, ours: float) -> None:
   """Prints a benchmark's last line: a peer's time, or a limit, over ours."""
   print(f"ratio {theirs / ours:.2f}", flush=True)
-
-
-def core_count() -> int:
-  """The cores that this process may use."""
-  if hasattr(os, "sched_getaffinity"):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
 
 
 def hardware(accelerators: str = "") -> str:

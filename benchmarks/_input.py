@@ -7,7 +7,6 @@ needed.
 import argparse
 import dataclasses
 import itertools
-import os
 import statistics
 import sys
 import time
@@ -39,13 +38,6 @@ class Window(NamedTuple):
   full: tuple[int, int]
   offset: tuple[int, int]
   mirrored: bool
-
-
-def cores():
-  """How many this process may use."""
-  if hasattr(os, "sched_getaffinity"):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count()
 
 
 def positive(text):

@@ -17,6 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from benchmarks import _input, _loader
+from vggjax.cores import core_count
 
 BATCH = 32
 SCALES = [256, 384, 512, 640]
@@ -108,7 +109,7 @@ def main():
   if min(options.scales, default=_input.CROP) < _input.CROP:
     parser.error(f"--scales: S must be at least {_input.CROP}")
   source = _input.open_images(options.images, options.split, options.count)
-  cores = _input.cores()
+  cores = core_count()
 
   few = min(options.repeats, 3)  # Of all but the main case.
   windows = _input.draw_windows(source, _input.TRAIN_SCALE, 1)

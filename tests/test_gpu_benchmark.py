@@ -211,7 +211,7 @@ def test_time_by_layer():
 
 
 def test_the_cores_that_input_needs(monkeypatch):
-  monkeypatch.setattr(_gpu_input._harness, "core_count", lambda: 4)
+  monkeypatch.setattr(_gpu_input, "core_count", lambda: 4)
   result = _gpu_input.estimate(1000.0, 100.0, ["tensorflow"])
   assert result.rate == 400
   assert "needs 10 cores of 4; would wait 60 % of the time" in result.note

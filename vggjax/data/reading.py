@@ -1,6 +1,5 @@
 """Reading records: in order, in parallel, by several processes."""
 
-import os
 import re
 from collections.abc import Callable, Iterator
 
@@ -8,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from vggjax import distributed, images
+from vggjax.cores import core_count
 from vggjax.data import preprocess
 from vggjax.data.iterating import elements
 from vggjax.data.records import Record, Source
@@ -28,15 +28,9 @@ def parallel_map(
   """
   return records.map(
     traced(function),
-    num_parallel_calls=max(2, per_core * num_cores()),
+    num_parallel_calls=max(2, per_core * core_count()),
     deterministic=True,
   )
-
-
-def num_cores() -> int:
-  if hasattr(os, "sched_getaffinity"):  # Those of a container; not on macOS.
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
 
 
 def select(source: Source, wanted: np.ndarray) -> tf.data.Dataset:

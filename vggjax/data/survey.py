@@ -13,8 +13,8 @@ import tensorflow as tf
 import tqdm
 
 from vggjax import images
+from vggjax.cores import core_count
 from vggjax.data import preprocess
-from vggjax.data.reading import num_cores
 from vggjax.data.records import Source
 from vggjax.errors import InputError
 
@@ -54,7 +54,7 @@ def survey(source: Source, progress: bool = False) -> Survey:
   """
   found = Survey(source.split)
   with (
-    ThreadPoolExecutor(num_cores()) as pool,
+    ThreadPoolExecutor(core_count()) as pool,
     os.fdopen(os.dup(2), "w") as screen,
     tqdm.tqdm(
       total=source.num_examples,

@@ -13,8 +13,8 @@ from typing import BinaryIO, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
+from vggjax.cores import core_count
 from vggjax.data.datasets import drawing
-from vggjax.data.reading import num_cores
 
 SEED = 2014
 # So many images to each process at least: one takes 0.3 s to start, and draws
@@ -175,7 +175,7 @@ def draw_examples(
     RuntimeError: a process ended early; its message is on stderr.
   """
   if num_workers is None:
-    num_workers = min(num_cores(), count // _IMAGES_PER_WORKER)
+    num_workers = min(core_count(), count // _IMAGES_PER_WORKER)
   if num_workers == 0:
     for index in range(count):
       yield drawing.draw_example(seed, split, index, difficulty)
