@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks._input import CROP, cores
+from benchmarks._input import CROP
+from vggjax.cores import core_count
 
 
 class Crops(torch.utils.data.Dataset):
@@ -34,7 +35,7 @@ def batches(windows, batch_size):
   loader = torch.utils.data.DataLoader(
     Crops(windows),
     batch_size=batch_size,
-    num_workers=cores(),
+    num_workers=core_count(),
     multiprocessing_context="spawn",
   )
   for images in loader:

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from benchmarks import _harness
+from vggjax import huge_pages
 from vggjax.models import convolution, vgg
 
 CROP_SIZE = 224
@@ -140,4 +141,5 @@ def main():
 
 
 if __name__ == "__main__":
+  huge_pages.begin_again()
   main()

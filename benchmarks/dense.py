@@ -10,6 +10,8 @@ times all images.
 """
 
 from benchmarks import _dense, _peers
+from vggjax import huge_pages
 
 if __name__ == "__main__":
+  huge_pages.begin_again()
   _dense.run(_peers.arguments(__doc__, scales=(256,), count=6))

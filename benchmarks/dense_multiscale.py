@@ -7,6 +7,8 @@ As `benchmarks.dense`; the posteriors are averaged over the scales.
 """
 
 from benchmarks import _dense, _peers
+from vggjax import huge_pages
 
 if __name__ == "__main__":
+  huge_pages.begin_again()
   _dense.run(_peers.arguments(__doc__, scales=(256, 384, 512), count=1))

@@ -48,7 +48,7 @@ from benchmarks._gpu_bench import (
 )
 from benchmarks._gpu_images import image_paths
 from benchmarks._gpu_table import NOT_MEASURED, table
-from vggjax import compilation
+from vggjax import compilation, huge_pages
 
 PARTS = (
   _gpu_ceilings,
@@ -193,4 +193,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+  huge_pages.begin_again()
   sys.exit(main())

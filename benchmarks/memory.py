@@ -24,7 +24,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from vggjax import parallel
+from vggjax import huge_pages, parallel
 from vggjax.models import create, parameters, vgg
 from vggjax.train import optim, step
 
@@ -171,4 +171,5 @@ def main():
 
 
 if __name__ == "__main__":
+  huge_pages.begin_again()
   main()

@@ -11,7 +11,7 @@ line is its time over ours, the median of the rounds; --full takes all images.
 import numpy as np
 
 from benchmarks import _peers
-from vggjax import geometry, images
+from vggjax import geometry, huge_pages, images
 from vggjax.evaluate import dense, multicrop
 
 GRID = 5
@@ -73,4 +73,5 @@ def main():
 
 
 if __name__ == "__main__":
+  huge_pages.begin_again()
   main()

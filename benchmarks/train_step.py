@@ -10,6 +10,7 @@ timed. The last line is PyTorch's time over ours.
 """
 
 from benchmarks import _train
+from vggjax import huge_pages
 
 
 def main() -> None:
@@ -23,4 +24,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+  huge_pages.begin_again()
   main()

@@ -1,7 +1,7 @@
 """Training steps of the mini networks on CPUs against PyTorch (Sect. 3.1).
 
   python -m benchmarks.train_step_mini [--networks A D E] [--batch_size=64]
-      [--rounds=5] [--width=0.25] [--crop_size=64] [--steps=3]
+      [--rounds=15] [--width=0.25] [--crop_size=64] [--steps=2]
 
 A quarter of the width, 64 pixels, as in the profile mini; else as
 benchmarks.train_step. The last line is PyTorch's time over ours, the geometric
@@ -11,6 +11,7 @@ mean over the networks.
 import statistics
 
 from benchmarks import _train
+from vggjax import huge_pages
 
 
 def main() -> None:
@@ -19,10 +20,10 @@ def main() -> None:
     __doc__,
     networks=["A", "D", "E"],
     batch_size=64,
-    rounds=5,
+    rounds=15,
     width=0.25,
     crop_size=64,
-    steps=3,
+    steps=2,
   )
   bench = _train.make_bench(options.width, options.crop_size, 10)
   ratios = [
@@ -35,4 +36,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+  huge_pages.begin_again()
   main()

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import vggjax
-from vggjax import main
+from vggjax import huge_pages, main
 from vggjax.compilation import keep_programs
 from vggjax.errors import InputError
 
@@ -35,6 +35,12 @@ examples:
   vggjax evaluate --config=evaluation.py:A-256,mini --config.split=test \\
     --config.dataset.source=folder:PHOTOS --workdir=runs/A-256
 """
+
+
+def run_program() -> int:
+  """The program `vggjax`: runs the command of its own arguments."""
+  huge_pages.begin_again()
+  return run()
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -117,4 +123,4 @@ def print_networks(_: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-  sys.exit(run())
+  sys.exit(run_program())

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from absl import logging
 
-from vggjax import distributed, membership, preemption
+from vggjax import distributed, huge_pages, membership, preemption
 from vggjax.addresses import location, reaching
 from vggjax.compilation import keep_programs
 from vggjax.config import flatten, parse_arguments
@@ -126,4 +126,5 @@ def run(arguments: Sequence[str], task: str) -> None:
 
 
 if __name__ == "__main__":
+  huge_pages.begin_again()
   sys.exit(main())

@@ -5,8 +5,9 @@ their leading axis, in the order of the devices.
 """
 
 import collections
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -15,9 +16,15 @@ import numpy as np
 from vggjax.errors import InputError
 
 AXIS = "devices"
-# Else XLA's CPU backend drops barriers before it orders the operations: it
-# keeps what a gradient computes again, and computes early what it needs late.
-CPU_OPTIONS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
+# Of XLA's CPU backend, as far as it knows them.
+CPU_OPTIONS = {
+  # Else it drops barriers before it orders the operations: it keeps what a
+  # gradient computes again, and computes early what it needs late.
+  "xla_disable_hlo_passes": "cse_barrier_expander",
+  # Else matrix products and convolutions go to YNNPACK, too, which computes
+  # many of them on one core.
+  "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE",
+}
 
 
 def select_devices(count: int = 0) -> list[jax.Device]:
@@ -53,29 +60,34 @@ def local_devices(devices: list[jax.Device]) -> list[jax.Device]:
 
 
 class Program:
-  """What `data_parallel` returns: call it with the state and a batch.
+  """A pmap; call it with the state or the parameters, and a batch.
 
-  Attributes:
+  Args:
     mapped: the pmap.
-    options: of XLA's compiler; pmap itself takes none.
+    devices: of it.
   """
 
-  def __init__(self, mapped: Callable, options: dict[str, str] | None):
-    self.mapped = mapped
-    self.options = options
+  def __init__(self, mapped: Callable, devices: Sequence[jax.Device]):
+    self._mapped = mapped
+    # Of XLA's compiler. pmap itself takes none, and with several processes its
+    # programs cannot be called by themselves.
+    self._options = None
+    if jax.process_count() == 1 and devices[0].platform == "cpu":
+      self._options = _cpu_options()
     self._compiled = {}
 
   def compile(self, *args: Any) -> jax.stages.Compiled:
     """The program for arguments of these shapes and types."""
-    lowered = self.mapped.lower(*args)
-    return lowered.compile(compiler_options=self.options)
+    lowered = self._mapped.lower(*args)
+    return lowered.compile(compiler_options=self._options)
 
   def __call__(self, *args: Any) -> Any:
     """Runs it; compiled at the first call with these shapes and types."""
-    if self.options is None:
-      return self.mapped(*args)
+    if self._options is None:
+      return self._mapped(*args)
     leaves, structure = jax.tree.flatten(args)
-    key = structure, tuple((np.shape(a), np.result_type(a)) for a in leaves)
+    kinds = tuple((np.shape(a), getattr(a, "dtype", type(a))) for a in leaves)
+    key = structure, kinds, jax.config.jax_default_matmul_precision
     if key not in self._compiled:
       self._compiled[key] = self.compile(*args)
     return self._compiled[key](*args)
@@ -95,20 +107,10 @@ def data_parallel(
   Returns:
     A function of the state and a batch from `shard`.
   """
-  return _data_parallel(function, tuple(devices), donate)
+  return _program(function, (None, None), tuple(devices), donate)
 
 
-@functools.lru_cache(maxsize=8)
-def _data_parallel(function, devices, donate) -> Program:
-  """Cached, so that the same function is compiled once."""
-  # With several processes pmap's programs cannot be called by themselves.
-  is_alone = jax.process_count() == 1
-  on_cpu = is_alone and devices[0].platform == "cpu"
-  mapped = _pmap(function, (None, None), devices, donate)
-  return Program(mapped, CPU_OPTIONS if on_cpu else None)
-
-
-def parallel_map(function: Callable, devices: list[jax.Device]) -> Callable:
+def parallel_map(function: Callable, devices: list[jax.Device]) -> Program:
   """Wraps function(params, batch) -> results, one for each example.
 
   Args:
@@ -119,18 +121,18 @@ def parallel_map(function: Callable, devices: list[jax.Device]) -> Callable:
     A function of the parameters and a batch from `shard`; its result's leading
     axes are (local devices, examples per device), see `unshard`.
   """
-  return _pmap(function, 0, tuple(devices), False)
+  return _program(function, 0, tuple(devices), False)
 
 
-@functools.lru_cache(maxsize=8)
-def _pmap(
+@functools.lru_cache(maxsize=16)
+def _program(
   function: Callable,
   out_axes: Any,
   devices: tuple[jax.Device, ...],
   donate: bool,
-) -> Callable:
-  """The pmap; cached, so that the same function is compiled once."""
-  return jax.pmap(
+) -> Program:
+  """Cached, so that the same function is compiled once."""
+  mapped = jax.pmap(
     function,
     axis_name=AXIS,
     in_axes=(None, 0),
@@ -138,6 +140,19 @@ def _pmap(
     devices=devices,
     donate_argnums=(0,) if donate else (),
   )
+  return Program(mapped, devices)
+
+
+@functools.lru_cache(maxsize=1)
+def _cpu_options() -> dict[str, str]:
+  """Those of CPU_OPTIONS that this version of XLA has."""
+  found = {}
+  for name, value in CPU_OPTIONS.items():
+    # There is no list of them.
+    with contextlib.suppress(jax.errors.JaxRuntimeError):
+      jax.jit(lambda: 0).lower().compile(compiler_options={name: value})
+      found[name] = value
+  return found
 
 
 def replicate(tree: Any, devices: list[jax.Device]) -> Any:

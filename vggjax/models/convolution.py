@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from vggjax.models import winograd
 
 # Bytes of a strip's windows in the kernel's gradient: few enough for the cache.
-STRIP_BYTES = 2**22
+STRIP_BYTES = 2**23
 # Bytes of a layer's tiles that the cache of all cores holds the most part of.
 CACHE_BYTES = 40 * 2**20
 # Products of a layer below which a way of its own does not pay.
@@ -192,38 +192,43 @@ def strip_gradient(x: jax.Array, gradient: jax.Array, side: int) -> jax.Array:
   features = gradient.shape[-1]
   margin = side // 2
   row_bytes = x.dtype.itemsize * width * (side**2 * channels + features)
-  rows = next(
-    n
-    for n in range(height, 0, -1)
-    if height % n == 0 and (n == 1 or n * row_bytes <= STRIP_BYTES)
-  )
+  most = max(1, STRIP_BYTES // row_bytes)
+  rows = _largest_divisor(height, most)
+  # Of images, where all their rows are no more than that.
+  count = _largest_divisor(images, max(1, most // height))
   x = jnp.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
 
   def add(total, index):
-    image, top = index // (height // rows), index % (height // rows) * rows
+    first = index // (height // rows) * count
+    top = index % (height // rows) * rows
     strip = jax.lax.dynamic_slice(
       x,
-      (image, top, 0, 0),
-      (1, rows + side - 1, width + side - 1, channels),
-    )[0]
+      (first, top, 0, 0),
+      (count, rows + side - 1, width + side - 1, channels),
+    )
     windows = jnp.concatenate(
       [
-        strip[i : i + rows, j : j + width]
+        strip[:, i : i + rows, j : j + width]
         for i in range(side)
         for j in range(side)
       ],
       axis=-1,
     )
     part = jax.lax.dynamic_slice(
-      gradient, (image, top, 0, 0), (1, rows, width, features)
+      gradient, (first, top, 0, 0), (count, rows, width, features)
     )
     return total + jax.lax.dot_general(
-      part.reshape(rows * width, -1),
-      windows.reshape(rows * width, -1),
+      part.reshape(-1, features),
+      windows.reshape(-1, side**2 * channels),
       (((0,), (0,)), ((), ())),
     ), None
 
   zeros = jnp.zeros((features, side**2 * channels), x.dtype)
-  strips = jnp.arange(images * (height // rows))
+  strips = jnp.arange(images // count * (height // rows))
   total, _ = jax.lax.scan(add, zeros, strips)
   return total.T.reshape(side, side, channels, features)
+
+
+def _largest_divisor(number: int, most: int) -> int:
+  """The largest divisor of a number that is at most so much."""
+  return next(n for n in range(min(number, most), 0, -1) if number % n == 0)
