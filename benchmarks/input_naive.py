@@ -9,6 +9,7 @@ windows, less the color shift. The last line is our images a second over its.
 """
 
 from benchmarks import _input
+from vggjax.cores import core_count
 
 BATCH = 32
 # Of unrounded values that differ by less than 0.01.
@@ -57,7 +58,7 @@ def main():
     options.repeats,
   )
   print(
-    f"S in [256, 512], {_input.cores()} cores: ours {rates['ours']:.0f} "
+    f"S in [256, 512], {core_count()} cores: ours {rates['ours']:.0f} "
     f"images/s, plain tf.data {rates['naive']:.0f}"
   )
   print(f"ratio {rates['ours'] / rates['naive']:.2f}")

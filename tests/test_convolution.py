@@ -70,8 +70,8 @@ def test_result_and_gradients_are_those_of_pytorch(name):
     assert np.abs(found - wanted).max() <= 3e-5 * np.abs(wanted).max()
 
 
-@pytest.mark.parametrize("rows", [1, 3, 12])
-def test_strips_of_any_height_give_the_same_sum(monkeypatch, rows):
+@pytest.mark.parametrize("rows", [1, 3, 12, 24, 100])
+def test_strips_of_any_rows_and_images_give_the_same_sum(monkeypatch, rows):
   x, _, gradient = make_case("3x3")
   x, gradient = x.repeat(2, 1)[:, :12], gradient.repeat(2, 1)[:, :12]
   monkeypatch.setattr(convolution, "STRIP_BYTES", rows * 4 * 8 * (9 * 4 + 6))
