@@ -235,7 +235,10 @@ def test_a_store_that_refuses_has_damaged_nothing(bucket, photos, capsys):
   assert not any("damaged" in name for name in bucket.objects)
   capsys.readouterr()
   bucket.failing = 403
-  assert train(photos, "gs://bucket/run", "num_steps=2") in (2, 4)
+  assert train(photos, "gs://bucket/run", "num_steps=2") == main.BAD_INPUT
+  [line] = capsys.readouterr().err.splitlines()
+  assert line.startswith("vggjax: cannot reach gs://bucket/run: ")
+  assert cli.run(["info", "gs://bucket/run"]) == main.CANNOT_STORE
   [line] = capsys.readouterr().err.splitlines()
   assert line.startswith("vggjax: cannot reach gs://bucket/run: ")
 

@@ -66,6 +66,11 @@ def is_address(path: str | os.PathLike) -> bool:
   return os.fspath(path).startswith("gs://")
 
 
+def absolute(path: Path) -> Path:
+  """The path from the root on; an address is one already."""
+  return path if is_address(path) else Path(path).absolute()
+
+
 def check_bucket(path: Path) -> None:
   """Raises InputError unless an address's bucket is there, to be read."""
   bucket = location("gs://" + os.fspath(path).split("/")[2])
@@ -94,9 +99,12 @@ def download(path: Path, local: Path) -> None:
   system.get_file(name, os.fspath(local))
 
 
-def is_unreached(error: BaseException) -> bool:
-  """Whether an error tells of the store and the way to it, not of its files."""
-  if isinstance(error, FileNotFoundError):
+def is_unreached(path: str | os.PathLike, error: BaseException) -> bool:
+  """Whether an error tells of an address's store and the way to it.
+
+  Else it tells of its files, or the path is of a file system.
+  """
+  if not is_address(path) or isinstance(error, FileNotFoundError):
     return False
   if isinstance(error, OSError):
     return True
@@ -114,7 +122,7 @@ def reaching(path: str | os.PathLike) -> Iterator[None]:
   try:
     yield
   except Exception as error:
-    if not is_address(path) or not is_unreached(error):
+    if not is_unreached(path, error):
       raise
     reason = (str(error).splitlines() or [""])[0] or type(error).__name__
     raise StorageError(f"cannot reach {path}: {reason[:300]}") from error

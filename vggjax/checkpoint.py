@@ -22,7 +22,7 @@ from etils import epath
 from jax.experimental import multihost_utils
 
 from vggjax import orbax_manager, seal
-from vggjax.addresses import is_address, location
+from vggjax.addresses import absolute, location
 from vggjax.errors import InputError, StorageError
 from vggjax.seal import DamagedError
 
@@ -319,8 +319,7 @@ def has_checkpoints(workdir: str | Path) -> bool:
 
 def _folder_of(workdir: str | Path) -> epath.Path:
   """Where a run's checkpoints are; orbax wants the whole path."""
-  path = epath.Path(location(workdir))
-  return (path if is_address(path) else path.resolve()) / FOLDER
+  return epath.Path(absolute(location(workdir))) / FOLDER
 
 
 def params_hash(params: Any) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import vggjax
 from vggjax import huge_pages, main
 from vggjax.compilation import keep_programs
-from vggjax.errors import InputError
+from vggjax.errors import InputError, StorageError
 
 # Each a module of vggjax.commands.
 COMMANDS = ("check", "predict", "features", "convert", "info", "launch")
@@ -65,6 +65,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
   except InputError as error:
     print(f"vggjax: {error}", file=sys.stderr)
     return main.BAD_INPUT
+  except StorageError as error:
+    print(f"vggjax: {error}", file=sys.stderr)
+    return main.CANNOT_STORE
   except KeyboardInterrupt:
     return main.INTERRUPTED
 

@@ -21,7 +21,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from vggjax.addresses import is_address, is_unreached
+from vggjax.addresses import is_unreached
 from vggjax.errors import InputError
 
 KEYS = {"card", "watched_error", "sha256"}
@@ -64,7 +64,7 @@ def read(path: Path, folder: Path) -> dict[str, Any]:
   try:
     content = json.loads(path.read_text())
   except (OSError, ValueError) as error:
-    if is_address(path) and is_unreached(error):
+    if is_unreached(path, error):
       raise
     raise DamagedError(folder, f"its card cannot be read ({error})") from error
   if not isinstance(content, dict):
@@ -137,7 +137,7 @@ def reading(folder: Path) -> Iterator[None]:
       try:
         yield
       except Exception as error:
-        if is_address(folder) and is_unreached(error):
+        if is_unreached(folder, error):
           raise
         reason = str(error).splitlines() or [type(error).__name__]
         # Futures that were given up complain when they go: let them go here.

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from vggjax import distributed
-from vggjax.addresses import is_address
+from vggjax.addresses import absolute
 from vggjax.errors import InputError
 from vggjax.evaluate.buckets import Work
 from vggjax.geometry import MAX_ASPECT
@@ -182,7 +182,5 @@ def load_source(name: str, workdir: Path) -> tuple[Weights, str]:
   """
   if "/" in name or names.is_name(name) or Path(name).is_file():
     return load_weights(name), name
-  if not is_address(workdir):
-    workdir = workdir.absolute()
-  beside = workdir.parent / name
+  beside = absolute(workdir).parent / name
   return load_run(beside), str(beside)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vggjax import imagenet
-from vggjax.addresses import is_address, location
+from vggjax.addresses import is_address, location, reaching
 from vggjax.errors import InputError
 from vggjax.models import vgg
 from vggjax.weights import foreign, names
@@ -107,17 +107,21 @@ def load_weights(
   Raises:
     InputError: if it is missing, damaged, not one of the paper's networks, or
       cannot be downloaded.
+    StorageError: if it is on gs:// and cannot be reached.
   """
   given = {"mean": mean, "std": std, "class_names": class_names}
   given = {key: value for key, value in given.items() if value is not None}
   path = location(path_or_name)
-  if path.is_dir():
-    if given:
-      raise InputError(f"{path}: a run keeps its own {', '.join(given)}")
-    from vggjax.weights.run_folder import load_run  # orbax is slow to import.
+  with reaching(path):
+    # Of a store that refuses, is_dir() says False.
+    is_there = path.exists()
+    if path.is_dir():
+      if given:
+        raise InputError(f"{path}: a run keeps its own {', '.join(given)}")
+      from vggjax.weights.run_folder import load_run  # orbax is slow to import.
 
-    return load_run(path)
-  if path.exists() or not names.is_name(str(path_or_name)):
+      return load_run(path)
+  if is_there or not names.is_name(str(path_or_name)):
     return load_file(path, **given)
   found = names.resolve(str(path_or_name), progress=progress)
   known = {
