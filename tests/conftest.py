@@ -20,6 +20,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 
 from pathlib import Path
 
+import gcs_server
 import jax
 import pytest
 import saved_run
@@ -76,3 +77,22 @@ def photos(tmp_path_factory):
 def saved(photos, tmp_path_factory):
   """A run without posteriors; tests work on copies."""
   return saved_run.save_run(tmp_path_factory.mktemp("runs") / "A-256", photos)
+
+
+@pytest.fixture(scope="session")
+def gcs():
+  """One for all tests, as its clients keep its address."""
+  with gcs_server.serving("bucket") as found, pytest.MonkeyPatch.context() as m:
+    m.setenv("STORAGE_EMULATOR_HOST", found[1])
+    m.setenv("TENSORSTORE_GCS_HTTP_URL", found[1])
+    m.setenv("EPATH_USE_TF", "false")
+    yield found[0]
+
+
+@pytest.fixture
+def bucket(gcs, tmp_path, monkeypatch):
+  """The store, empty."""
+  gcs.objects.clear()
+  gcs.failing = 0
+  monkeypatch.setenv("VGGJAX_CACHE", str(tmp_path / "cache"))
+  return gcs
