@@ -37,7 +37,7 @@ EXTRAS = {
     # tensorflow-datasets 4.9.10 imports it without requiring it.
     "importlib-resources>=6,<8",
   ],
-  "gcs": ["gcsfs>=2025.3,<2027"],
+  "gcs": ["etils[epath]>=1.15,<2", "gcsfs>=2025.3,<2027"],
   "plots": ["matplotlib>=3.9,<4"],
   "weights": ["h5py>=3.11,<4", "huggingface_hub>=0.30,<3"],
   "torch": ["torch==2.13.0"],

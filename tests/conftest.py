@@ -85,7 +85,6 @@ def gcs():
   with gcs_server.serving("bucket") as found, pytest.MonkeyPatch.context() as m:
     m.setenv("STORAGE_EMULATOR_HOST", found[1])
     m.setenv("TENSORSTORE_GCS_HTTP_URL", found[1])
-    m.setenv("EPATH_USE_TF", "false")
     yield found[0]
 
 

@@ -5,6 +5,8 @@ import sys
 
 import numpy as np
 import pytest
+from etils import epath
+from etils.epath import gpath
 
 from vggjax import addresses, files
 from vggjax.errors import InputError
@@ -55,6 +57,15 @@ def test_files_at_an_address_are_whole_or_as_they_were(bucket):
   assert path.read_text() == "first"
   with files.locked(path) as has_locks:
     assert not has_locks
+
+
+def test_gcsfs_is_used_whatever_was_asked_before(bucket, tmp_path, monkeypatch):
+  monkeypatch.delenv("EPATH_USE_TF", raising=False)
+  gpath._is_tf_installed.cache_clear()
+  assert epath.Path(tmp_path).exists()
+  assert gpath._is_tf_installed()  # What it answered it keeps.
+  bucket.put("a/b", b"1", None)
+  assert addresses.location("gs://bucket/a").exists()
 
 
 def test_files_of_many_parts(bucket, tmp_path):

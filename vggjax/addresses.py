@@ -41,8 +41,6 @@ def location(name: str | os.PathLike) -> Path:
       f"{name} is neither a path nor gs://BUCKET/..., the only store that "
       "orbax keeps checkpoints in; from a folder a run can be copied anywhere"
     )
-  # Else epath takes TensorFlow's file systems where that is installed.
-  os.environ["EPATH_USE_TF"] = "false"
   # gcsfs would ask for the kind of each bucket.
   os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
   try:
@@ -58,7 +56,19 @@ def location(name: str | os.PathLike) -> Path:
   fsspec.config.conf.setdefault("gcs", {})["use_listings_cache"] = False
   from etils import epath  # Slow to import, and seldom needed.
 
+  _use_gcsfs()
   return epath.Path(name)
+
+
+def _use_gcsfs() -> None:
+  """Else epath takes TensorFlow's file systems where that is installed."""
+  from etils.epath import gpath
+
+  os.environ["EPATH_USE_TF"] = "false"
+  if gpath._is_tf_installed():
+    # That was asked before, if for a path of a file system; epath keeps the
+    # answer, and has no public name for it.
+    gpath._is_tf_installed.cache_clear()
 
 
 def is_address(path: str | os.PathLike) -> bool:
