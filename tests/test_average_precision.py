@@ -18,6 +18,7 @@ from vggjax.metrics import (
   mean_average_precision,
   mean_class_recall,
   recall_values,
+  resampled_average_precision,
   topk_error,
 )
 
@@ -201,6 +202,35 @@ def test_unknown_images_are_left_out(points):
     slipped = np.where(padded == 0, slip, padded)
     found = average_precision(more, slipped, points=points)
     assert abs(found - wanted) > 2
+
+
+@pytest.mark.parametrize("points", [0, 11])
+def test_resamples_are_images_written_out(points):
+  random = np.random.default_rng(4)
+  scores = random.integers(0, 30, 60).astype(float)  # With ties.
+  scores[::20] = np.nan
+  targets = random.choice([-1, 0, 1], 60, p=(0.7, 0.2, 0.1))
+  draws = random.multinomial(60, np.full(60, 1 / 60), 200)
+  draws[7, targets == 1] = 0
+  found = resampled_average_precision(scores, targets, draws, points=points)
+  assert found.shape == (200,)
+  assert np.isnan(found[7])
+  for value, draw in zip(found, draws, strict=True):
+    if not np.isnan(value):
+      wanted = average_precision(
+        np.repeat(scores, draw), np.repeat(targets, draw), points=points
+      )
+      assert value == pytest.approx(wanted, rel=1e-12)
+  assert np.nanstd(found) > 1
+
+
+def test_no_resample_has_a_class_without_positive_images():
+  found = resampled_average_precision(
+    np.arange(3), [-1, 0, -1], np.ones((2, 3), int)
+  )
+  assert np.isnan(found).tolist() == [True, True]
+  with pytest.raises(ValueError, match=r"counts \(2, 4\) must be \[R, 3\]"):
+    resampled_average_precision(np.arange(3), [-1, 0, 1], np.ones((2, 4), int))
 
 
 @pytest.mark.parametrize("points", [0, 11])

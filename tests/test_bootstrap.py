@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from vggjax.evaluate import bootstrap
 from vggjax.evaluate.bootstrap import (
   mean_interval,
   statistic_interval,
@@ -142,11 +143,31 @@ def test_verdict(low, high, word):
   assert verdict(low, high) == word
 
 
-def test_a_statistics_interval_is_the_means_for_a_mean():
+def test_a_statistics_interval_is_the_means_for_a_mean(monkeypatch):
   values = np.random.default_rng(3).normal(50, 20, 400)
-  found = statistic_interval(
-    lambda indices: values[indices].mean(), len(values), resamples=4000
-  )
+  seen = []
+
+  def mean(counts):
+    seen.append(len(counts))
+    return counts @ values / counts.sum(axis=1)
+
+  found = statistic_interval(mean, len(values), resamples=4000)
   np.testing.assert_allclose(found, mean_interval(values), atol=0.15)
+  assert len(seen) > 1
+  assert sum(seen) == 4000
+  monkeypatch.setattr(bootstrap, "COUNTS_AT_ONCE", 1)
+  one_by_one = statistic_interval(mean, len(values), resamples=4000)
+  assert one_by_one == pytest.approx(found, rel=1e-12)
+
+
+def test_resamples_without_a_value_are_left_out():
+  """Of images 0 and 1, of which a quarter of the resamples has no image 1."""
+
+  def only_with_the_second(counts):
+    return np.where(counts[:, 1], counts[:, 1], np.nan)
+
+  assert statistic_interval(only_with_the_second, 2) == (1, 2)
+  with pytest.raises(ValueError, match="no resample has a value"):
+    statistic_interval(lambda counts: np.full(len(counts), np.nan), 2)
   with pytest.raises(ValueError, match="no images"):
     statistic_interval(np.mean, 0)

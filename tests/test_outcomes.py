@@ -63,6 +63,14 @@ def test_intervals_are_those_of_plain_resampling(make, measure, tolerance):
   assert both[1] - both[0] < whole[1] - whole[0]
 
 
+def test_one_image_of_a_single_class():
+  """A third of the resamples has no image to measure."""
+  scores = np.arange(5, dtype=np.float32)[:, None]
+  outcome = Outcome(1.0, scores, np.array([[-1], [-1], [1], [-1], [-1]]))
+  low, high = outcomes.interval_of([outcome], "ap")
+  assert 0 < low < 100 / 3 < high == 100
+
+
 def test_values_of_each_class():
   outcome = single(2)
   by_class = outcomes.values_by_class(outcome, "recall")

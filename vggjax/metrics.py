@@ -109,30 +109,75 @@ def average_precision(
   Raises:
     ValueError: if the arrays do not belong together, or no target is 1.
   """
+  targets = np.asarray(targets)
+  found = resampled_average_precision(
+    scores, targets, np.ones((1, targets.size), int), points=points
+  )
+  if np.isnan(found[0]):
+    raise ValueError("there is no positive image to measure a recall of")
+  return float(found[0])
+
+
+def resampled_average_precision(
+  scores: np.ndarray,
+  targets: np.ndarray,
+  counts: np.ndarray,
+  *,
+  points: int = 0,
+) -> np.ndarray:
+  """`average_precision` of images that are drawn with replacement, float [R].
+
+  Images are put in order once, however many resamples there are.
+
+  Args:
+    scores: float [N].
+    targets: int8 [N], in {-1, 0, 1}.
+    counts: int [R, N], how often each resample has each image.
+    points: see `average_precision`.
+
+  Returns:
+    Percent; NaN for a resample without a positive image.
+
+  Raises:
+    ValueError: if the arrays do not belong together.
+  """
   scores, targets = np.asarray(scores, float), np.asarray(targets)
   if scores.ndim != 1 or targets.shape != scores.shape:
     raise ValueError(
       f"scores {scores.shape} and targets {targets.shape} must both be [N]"
     )
+  if counts.ndim != 2 or counts.shape[1:] != scores.shape:
+    raise ValueError(f"counts {counts.shape} must be [R, {scores.size}]")
   if not np.isin(targets, (-1, 0, 1)).all():
     raise ValueError("targets must be -1, 0 or 1")
   if points not in (0, 11):
     raise ValueError(f"points must be 0 or 11, not {points}")
   if not np.any(targets == 1):
-    raise ValueError("there is no positive image to measure a recall of")
-  is_known = targets != 0
+    return np.full(len(counts), np.nan)
+  known = np.flatnonzero(targets)
   # unique() sorts, puts NaN last and makes all NaN one.
-  _, ranks = np.unique(-scores[is_known], return_inverse=True)
-  hits = np.cumsum(np.bincount(ranks[targets[is_known] == 1]))
-  found = np.cumsum(np.bincount(ranks))
-  # Beyond the last hit, recall is 1 and precision falls.
-  precision = hits / found[: len(hits)]
-  precision = np.maximum.accumulate(precision[::-1])[::-1]
+  _, ranks = np.unique(-scores[known], return_inverse=True)
+  order = np.argsort(ranks, kind="stable")
+  drawn = counts[:, known[order]]
+  is_hit = targets[known[order]] == 1
+  # At the ranks that have a hit: below one, precision only falls.
+  images = np.cumsum(np.bincount(ranks))
+  ties = np.bincount(ranks[order][is_hit], minlength=len(images))
+  found = np.cumsum(drawn, axis=1)[:, images[ties > 0] - 1]
+  hits = np.cumsum(drawn[:, is_hit], axis=1)[:, np.cumsum(ties[ties > 0]) - 1]
+  precision = hits / np.maximum(found, 1)
+  precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
   if points:
     # In integers: 3 of 10 hits are a recall of 0.3, whatever 3 * 0.1 is.
-    first = np.searchsorted(10 * hits, np.arange(11) * hits[-1])
-    return float(100 * np.mean(precision[first]))
-  return float(100 * np.sum(np.diff(hits, prepend=0) * precision) / hits[-1])
+    first = [
+      np.argmax(10 * hits >= tenths * hits[:, -1:], axis=1)
+      for tenths in range(11)
+    ]
+    values = np.mean(np.take_along_axis(precision, np.stack(first, 1), 1), 1)
+  else:
+    gained = np.diff(hits, axis=1, prepend=0)
+    values = np.sum(gained * precision, 1) / np.maximum(hits[:, -1], 1)
+  return np.where(hits[:, -1], 100 * values, np.nan)
 
 
 def mean_average_precision(

@@ -6,6 +6,8 @@ import numpy as np
 
 RESAMPLES = 10_000
 LEVEL = 95.0
+# Of resamples, that the caches hold them.
+COUNTS_AT_ONCE = 2**18
 
 
 def mean_interval(
@@ -37,7 +39,7 @@ def mean_interval(
 
 
 def statistic_interval(
-  statistic: Callable[[np.ndarray], float],
+  statistic: Callable[[np.ndarray], np.ndarray],
   num_images: int,
   *,
   resamples: int = 1000,
@@ -46,9 +48,10 @@ def statistic_interval(
   """The 95 % percentile bootstrap interval of what is no mean over images.
 
   Args:
-    statistic: of the indices of a resample, int [N], in [0, N).
+    statistic: float [R] of int [R, N]: how often each of R resamples has each
+      image. NaN: a resample that it is not defined for, and that is left out.
     num_images: N.
-    resamples: how many.
+    resamples: how many; the statistic sees a part of them at a time.
     seed: of the resampling.
 
   Returns:
@@ -57,10 +60,20 @@ def statistic_interval(
   if num_images < 1:
     raise ValueError("there are no images to resample")
   random = np.random.default_rng(seed)
-  values = [
-    statistic(random.integers(num_images, size=num_images))
-    for _ in range(resamples)
-  ]
+  at_once = max(COUNTS_AT_ONCE // num_images, 1)
+  values = []
+  for start in range(0, resamples, at_once):
+    counts = [
+      np.bincount(
+        random.integers(num_images, size=num_images), minlength=num_images
+      )
+      for _ in range(min(at_once, resamples - start))
+    ]
+    values.append(statistic(np.stack(counts)))
+  values = np.concatenate(values)
+  values = values[~np.isnan(values)]
+  if not values.size:
+    raise ValueError("no resample has a value")
   return _percentiles(values)
 
 

@@ -140,10 +140,10 @@ def interval_of(
   if measure == "recall":
     return bootstrap.mean_interval(_recall_values(outcomes))
 
-  def value(indices):
-    return _mean_of_resample(outcomes, indices, measure)
+  def values(counts):
+    return _values_of_resamples(outcomes, counts, measure)
 
-  return bootstrap.statistic_interval(value, len(outcomes[0].scores))
+  return bootstrap.statistic_interval(values, len(outcomes[0].scores))
 
 
 def difference_interval(
@@ -155,14 +155,14 @@ def difference_interval(
       _recall_values(better) - _recall_values(worse)
     )
 
-  def value(indices):
+  def values(counts):
     above, below = (
-      _mean_of_resample(outcomes, indices, measure)
+      _values_of_resamples(outcomes, counts, measure)
       for outcomes in (better, worse)
     )
     return above - below
 
-  return bootstrap.statistic_interval(value, len(better[0].scores))
+  return bootstrap.statistic_interval(values, len(better[0].scores))
 
 
 def _recall_values(outcomes: Sequence[Outcome]) -> np.ndarray:
@@ -171,15 +171,24 @@ def _recall_values(outcomes: Sequence[Outcome]) -> np.ndarray:
   )
 
 
-def _mean_of_resample(
-  outcomes: Sequence[Outcome], indices: np.ndarray, measure: str
-) -> float:
-  return np.mean(
+def _values_of_resamples(
+  outcomes: Sequence[Outcome], counts: np.ndarray, measure: str
+) -> np.ndarray:
+  """mAP of each resample, over the classes that it has; NaN: it has none."""
+  values = np.array(
     [
-      value_of(Outcome(o.C, o.scores[indices], o.targets[indices]), measure)
+      [
+        metrics.resampled_average_precision(
+          scores, targets, counts, points=POINTS[measure]
+        )
+        for scores, targets in zip(o.scores.T, o.targets.T, strict=True)
+      ]
       for o in outcomes
     ]
   )
+  num_classes = np.count_nonzero(~np.isnan(values), axis=1)
+  with np.errstate(invalid="ignore"):
+    return np.mean(np.nansum(values, axis=1) / num_classes, axis=0)
 
 
 def values_by_class(outcome: Outcome, measure: str) -> dict[int, float]:
