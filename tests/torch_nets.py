@@ -43,8 +43,16 @@ def krizhevsky_lrn():
   return nn.LocalResponseNorm(5, alpha=5 * 1e-4, beta=0.75, k=2.0)
 
 
+def _conv(*args, **options):
+  """Without values, which took torch longer than the tests to draw."""
+  return nn.utils.skip_init(nn.Conv2d, *args, **options)
+
+
 class TorchVGG(nn.Module):
-  """A network of Table 1; `layers` names its modules in their order."""
+  """A network of Table 1; `layers` names its modules in their order.
+
+  It has no weights before `copy_weights`.
+  """
 
   def __init__(
     self,
@@ -62,16 +70,16 @@ class TorchVGG(nn.Module):
     for block, kernels in enumerate(KERNELS[network]):
       for index, side in enumerate(kernels):
         out = int(CHANNELS[block] * width)
-        conv = nn.Conv2d(channels, out, side, padding=(side - 1) // 2)
+        conv = _conv(channels, out, side, padding=(side - 1) // 2)
         self._append(f"conv{block + 1}_{index + 1}", conv)
         channels = out
         if network == "A-LRN" and block == 0:
           self._append("norm1", lrn())
       self._append(f"pool{block + 1}", nn.MaxPool2d(2, 2, ceil_mode=ceil_mode))
     hidden = int(4096 * width)
-    self._append("fc6", nn.Conv2d(channels, hidden, crop_size // 32))
-    self._append("fc7", nn.Conv2d(hidden, hidden, 1))
-    self._append("fc8", nn.Conv2d(hidden, num_outputs, 1))
+    self._append("fc6", _conv(channels, hidden, crop_size // 32))
+    self._append("fc7", _conv(hidden, hidden, 1))
+    self._append("fc8", _conv(hidden, num_outputs, 1))
 
   def _append(self, name, module):
     self.layers.append((name, module))
