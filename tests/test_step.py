@@ -60,9 +60,8 @@ def test_twenty_steps_are_the_same_on_1_and_8_devices_in_float64(augmented):
     state = tiny.state(tiny.model(dtype=jnp.float64))
     assert state.params["fc6"]["kernel"].dtype == np.float64
     one, _ = run(state, augmented)
-    for devices in (2, 8):
-      other, _ = run(state, augmented, devices)
-      tiny.assert_close(other.params, one.params, 1e-9)
+    other, _ = run(state, augmented, 8)
+    tiny.assert_close(other.params, one.params, 1e-9)
 
 
 def test_dropout_masks_differ_between_devices_and_steps(augmented):
