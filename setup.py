@@ -74,5 +74,5 @@ setup(
   },
   install_requires=CORE,
   extras_require=EXTRAS,
-  entry_points={"console_scripts": ["vggjax = vggjax.cli:run_program"]},
+  entry_points={"console_scripts": ["vggjax = vggjax.__main__:run"]},
 )

@@ -1,10 +1,13 @@
 """The package without TensorFlow, and what importing it costs."""
 
+import ast
 import json
 import pkgutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import vggjax
 
@@ -68,6 +71,7 @@ print(json.dumps(failed))
 
 def test_import_vggjax_is_light():
   heavy = [
+    "jax",
     "matplotlib",
     "orbax",
     "tensorboardX",
@@ -77,7 +81,7 @@ def test_import_vggjax_is_light():
   ]
   code = f"""
 import json, sys
-import vggjax
+import vggjax, vggjax.__main__, vggjax.huge_pages
 print(json.dumps([name for name in {heavy!r} if name in sys.modules]))
 """
   assert run_python(code) == []
@@ -87,6 +91,19 @@ def test_public_names():
   for name in vggjax.__all__:
     assert hasattr(vggjax, name), name
   assert {"NETWORKS", "create_model", "dense_posteriors"} <= set(vggjax.__all__)
+  assert set(vggjax.__all__) <= set(dir(vggjax))
+  with pytest.raises(AttributeError, match=r"'vggjax' has no attribute 'net'"):
+    vggjax.net  # noqa: B018
+
+
+def test_what_tools_read_of_the_public_names_is_what_is_imported():
+  tree = ast.parse(Path(vggjax.__file__).read_text())
+  found = {
+    node.names[0].name: node.module
+    for node in ast.walk(tree)
+    if isinstance(node, ast.ImportFrom)
+  }
+  assert found == vggjax._MODULES
 
 
 def test_training_starts_without_what_its_libraries_would_import(tmp_path):
@@ -95,8 +112,10 @@ def test_training_starts_without_what_its_libraries_would_import(tmp_path):
 import json, os, sys
 from vggjax.train import log
 import vggjax.data.pipeline
-log.Log({str(tmp_path)!r}, first_step=0, num_steps=1, every=1, batch_size=1,
-        progress=False).close()
+writer = log.Log({str(tmp_path)!r}, first_step=0, num_steps=1, every=1,
+                 batch_size=1, progress=False)
+writer.train(1, {{"loss": 1.0}})
+writer.close()
 loaded = [n for n in ("keras", "torch", "sklearn") if n in sys.modules]
 import tensorflow as tf
 print(json.dumps([

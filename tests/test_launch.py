@@ -95,7 +95,7 @@ def signal_soon(times=1):
 
 def test_commands_name_the_process():
   own = launch.command(["train", "--workdir=w"], "127.0.0.1:9", 2, 1)
-  assert own[1:5] == ["-m", "vggjax.cli", "train", "--workdir=w"]
+  assert own[1:5] == ["-m", "vggjax", "train", "--workdir=w"]
   options, rest = membership.split_options(own[4:])
   assert rest == ["--workdir=w"]
   assert (options.num_processes, options.process_id) == (2, 1)

@@ -79,7 +79,7 @@ def launched(environment, log_path, *task):
   with Path(log_path).open("w") as messages:
     process = subprocess.Popen(
       [
-        *(sys.executable, "-m", "vggjax.cli", "launch"),
+        *(sys.executable, "-m", "vggjax", "launch"),
         *("--processes=2", "--devices_per_process=2", "--", *task),
       ],
       env=environment,

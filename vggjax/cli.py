@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import vggjax
-from vggjax import huge_pages, main
+from vggjax import main
 from vggjax.compilation import keep_programs
 from vggjax.errors import InputError, StorageError
 
@@ -37,14 +37,12 @@ examples:
 """
 
 
-def run_program() -> int:
-  """The program `vggjax`: runs the command of its own arguments."""
-  huge_pages.begin_again()
-  return run()
-
-
 def run(arguments: Sequence[str] | None = None) -> int:
-  """Runs the command; returns its exit status."""
+  """Runs the command; returns its exit status.
+
+  Args:
+    arguments: None: those of the command line.
+  """
   arguments = list(sys.argv[1:] if arguments is None else arguments)
   wants_help = {"-h", "--help"} & set(arguments)
   if arguments[:1] and arguments[0] in main.TASKS and not wants_help:
@@ -123,7 +121,3 @@ def print_networks(_: argparse.Namespace) -> int:
     gmacs = parameters.count_macs(model, 224, 224) / 1e9
     print(f"{network:9}  {layers:6}  {count:>11,}  {gmacs:12.2f}")
   return 0
-
-
-if __name__ == "__main__":
-  sys.exit(run_program())

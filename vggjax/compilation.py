@@ -9,7 +9,7 @@ from vggjax.files import cache_folder
 # Bytes; the programs longest unused go first.
 LARGEST = 4 * 2**30
 # A program that compiles faster is not kept, seconds.
-LEAST_TIME = 0.3
+LEAST_TIME = 0.02
 
 
 def keep_programs() -> None:

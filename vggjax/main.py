@@ -3,6 +3,11 @@
 python -m vggjax.main --config=configs/FILE.py:RUN,PROFILE --workdir=DIR
 """
 
+from vggjax import huge_pages
+
+if __name__ == "__main__":
+  huge_pages.begin_again()  # Before JAX, which takes a second to import.
+
 import contextlib
 import importlib
 import sys
@@ -10,7 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from absl import logging
 
-from vggjax import distributed, huge_pages, membership, preemption
+from vggjax import distributed, membership, preemption
 from vggjax.addresses import location, reaching
 from vggjax.compilation import keep_programs
 from vggjax.config import flatten, parse_arguments
@@ -126,5 +131,4 @@ def run(arguments: Sequence[str], task: str) -> None:
 
 
 if __name__ == "__main__":
-  huge_pages.begin_again()
   sys.exit(main())

@@ -84,7 +84,7 @@ def command(
   arguments: Sequence[str], address: str, count: int, index: int
 ) -> list[str]:
   """The command of one process; a single one needs no others."""
-  own = [sys.executable, "-m", "vggjax.cli", *arguments]
+  own = [sys.executable, "-m", "vggjax", *arguments]
   if count == 1:
     return [*own, "--cluster=none"]
   return [
