@@ -81,7 +81,7 @@ def test_import_vggjax_is_light():
   ]
   code = f"""
 import json, sys
-import vggjax, vggjax.__main__, vggjax.huge_pages
+import vggjax, vggjax.__main__, vggjax.startup
 print(json.dumps([name for name in {heavy!r} if name in sys.modules]))
 """
   assert run_python(code) == []

@@ -40,7 +40,7 @@ _MODULES = {
 def __getattr__(name: str) -> typing.Any:
   """Imports what is first asked for: JAX takes a second, programs begin before.
 
-  See `huge_pages`.
+  See `startup`.
   """
   if name not in _MODULES:
     raise AttributeError(f"module 'vggjax' has no attribute {name!r}")

@@ -2,12 +2,12 @@
 
 import sys
 
-from vggjax import huge_pages
+from vggjax import startup
 
 
 def run() -> int:
   """Runs the command of the program's own arguments; returns its status."""
-  huge_pages.begin_again()
+  startup.begin()
   from vggjax import cli  # Only now, as JAX takes a second to import.
 
   return cli.run()

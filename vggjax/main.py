@@ -3,10 +3,10 @@
 python -m vggjax.main --config=configs/FILE.py:RUN,PROFILE --workdir=DIR
 """
 
-from vggjax import huge_pages
+from vggjax import startup
 
 if __name__ == "__main__":
-  huge_pages.begin_again()  # Before JAX, which takes a second to import.
+  startup.begin()  # Before JAX, which takes a second to import.
 
 import contextlib
 import importlib
