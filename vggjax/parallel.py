@@ -69,11 +69,11 @@ class Program:
 
   def __init__(self, mapped: Callable, devices: Sequence[jax.Device]):
     self._mapped = mapped
-    # Of XLA's compiler. pmap itself takes none, and with several processes its
-    # programs cannot be called by themselves.
+    # pmap itself takes none, and with several processes its programs cannot be
+    # called by themselves.
     self._options = None
-    if jax.process_count() == 1 and devices[0].platform == "cpu":
-      self._options = _cpu_options()
+    if jax.process_count() == 1:
+      self._options = compiler_options(devices[0].platform)
     self._compiled = {}
 
   def compile(self, *args: Any) -> jax.stages.Compiled:
@@ -143,9 +143,14 @@ def _program(
   return Program(mapped, devices)
 
 
-@functools.lru_cache(maxsize=1)
-def _cpu_options() -> dict[str, str]:
-  """Those of CPU_OPTIONS that this version of XLA has."""
+@functools.cache
+def compiler_options(platform: str) -> dict[str, str] | None:
+  """What XLA's compiler is told on a platform, "cpu" or another; None: nothing.
+
+  Of CPU_OPTIONS those that this version of XLA has.
+  """
+  if platform != "cpu":
+    return None
   found = {}
   for name, value in CPU_OPTIONS.items():
     # There is no list of them.
