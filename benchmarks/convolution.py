@@ -4,8 +4,8 @@
 
 Layer by layer, in float32, without bias: XLA's own, as JAX compiles it; ours,
 which chooses the way that suits the layer, compiled as our programs are; and
-PyTorch's (channels_last). The results are compared before they are timed. The last line is PyTorch's time over ours, of all layers
-with all their passes.
+PyTorch's (channels_last). The results are compared before they are timed. The
+last line is PyTorch's time over ours, of all layers with all their passes.
 """
 
 import argparse
