@@ -21,7 +21,7 @@ import counting_source
 import tiny
 from soak import kills
 
-from vggjax import checkpoint, main
+from vggjax import checkpoint, main, startup
 
 STEPS, EVERY = 5_000, 500
 # Growth that is not one: of the allocator, MB.
@@ -79,6 +79,7 @@ def train(root: Path) -> None:
 
 
 if __name__ == "__main__":
+  startup.begin()  # As the program does.
   with tempfile.TemporaryDirectory() as folder:
     os.environ["VGGJAX_CACHE"] = f"{folder}/cache"
     train(Path(folder))
