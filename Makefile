@@ -4,6 +4,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := setup.py pyproject.toml
+# Python compiles what is imported, and keeps it even where that is turned off;
+# pip would compile all of TensorFlow, which takes a minute.
+export PYTHONDONTWRITEBYTECODE =
+INSTALL := $(BIN)/pip install --quiet --no-compile --editable
 
 .PHONY: quickstart test lint bench clean
 
@@ -14,11 +18,11 @@ SETUP := setup.py pyproject.toml
 	touch $@
 
 .venv/for_use: .venv/created $(SETUP)
-	$(BIN)/pip install --quiet --editable '.[data,plots]'
+	$(INSTALL) '.[data,plots]'
 	touch $@
 
 .venv/for_tests: .venv/created $(SETUP)
-	$(BIN)/pip install --quiet --editable '.[all,lint]'
+	$(INSTALL) '.[all,lint]'
 	touch $@
 
 quickstart: .venv/for_use
