@@ -32,6 +32,9 @@ import jax
 import pytest
 import saved_run
 
+from vggjax import startup
+
+gc.set_threshold(startup.OBJECTS, 20, 20)
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
