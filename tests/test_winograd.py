@@ -68,6 +68,45 @@ def test_results_and_gradients_are_the_plain_sums(name, height, width, images):
     assert_near(array, wanted, TOLERANCE[name])
 
 
+# Images, height and width; the tiles of a strip; strips along N and along H.
+STRIPS = {
+  "all at once": ((3, 9, 10), 100, (1, 1)),
+  "whole images": ((7, 9, 10), 36, (2, 1)),
+  "an image each": ((3, 9, 10), 10, (3, 1)),
+  "rows, none over": ((2, 16, 5), 5, (2, 2)),
+  "rows, some over": ((2, 20, 5), 7, (2, 2)),
+  "one row of tiles": ((2, 9, 10), 1, (2, 3)),
+}
+
+
+@pytest.mark.parametrize("name", STRIPS)
+def test_strips_give_the_plain_sums_each_in_its_place(monkeypatch, name):
+  shape, tiles, counts = STRIPS[name]
+  case = make_case(*shape, 3, 2)
+  monkeypatch.setattr(winograd, "STRIP_BYTES", tiles * 4 * 36 * (3 + 2))
+  assert winograd._Strips.of(shape, (3, 2), winograd.F4).counts == counts
+  found = jax.jit(by_tiles, static_argnums=3)(*case, winograd.F4)
+  jax.clear_caches()
+  for array, wanted in zip(found, plain(*case), strict=True):
+    assert_near(array, wanted, TOLERANCE["F4"])
+
+
+def test_a_strip_is_no_smaller_than_the_kernel():
+  """Else most of the time would go into reading the kernel's tiles again."""
+  strips = winograd._Strips.of((32, 14, 14), (512, 512), winograd.F4)
+  tiles = strips.size[0] * 16
+  assert strips.counts[0] > 1
+  assert 36 * tiles * (512 + 512) >= 0.9 * 36 * 512 * 512
+
+
+@pytest.mark.parametrize(
+  ("number", "most", "size"),
+  [(5, 9, 5), (56, 14, 14), (53, 7, 6), (25, 10, 5), (13, 1, 1), (7, 4, 4)],
+)
+def test_pieces_leave_little_over(number, most, size):
+  assert winograd._equal_share(number, most) == size
+
+
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_rounding_with_as_many_channels_as_a_network_has(name):
   case = make_case(2, 14, 13, 256, 32)

@@ -16,9 +16,7 @@ import jax.numpy as jnp
 from vggjax.models import winograd
 
 # Bytes of a strip's windows in the kernel's gradient: few enough for the cache.
-STRIP_BYTES = 2**23
-# Bytes of a layer's tiles that the cache of all cores holds the most part of.
-CACHE_BYTES = 40 * 2**20
+STRIP_BYTES = 2**22
 # Products of a layer below which a way of its own does not pay.
 FEW_PRODUCTS = 2**27
 # Tiles whose products take as long as the transform of the kernel.
@@ -121,7 +119,7 @@ def _result(x, kernel, transform: winograd.Transform | None) -> jax.Array:
 def _kernel_gradient(x, kernel, gradient, transform):
   if transform is not None:
     return winograd.kernel_gradient(x, gradient, transform)
-  if not _is_small(x.shape, kernel.shape):
+  if _count_products(x.shape, kernel.shape) >= FEW_PRODUCTS:
     return strip_gradient(x, gradient, kernel.shape[0])
   return jax.linear_transpose(lambda k: direct(x, k), kernel)(gradient)[0]
 
@@ -148,17 +146,14 @@ def choose_transform(
 
   Returns:
     None where the plain sum is faster: with few channels the transforms cost
-    more than the products that they save, unless the tiles stay in the cache.
+    more than the products that they save.
   """
   images, height, width, _ = shape
-  side, _, channels, features = kernel_shape
-  if side != 3 or _is_small(shape, kernel_shape):
+  side, _, *channels = kernel_shape
+  fewest, products = (32, FEW_PRODUCTS) if training else (64, 2 * FEW_PRODUCTS)
+  if side != 3 or min(channels) < fewest:
     return None
-  fewer, more = sorted((channels, features))
-  # Of F4, in float32: (6 / 4)^2 numbers a pixel and channel.
-  tile_bytes = 9 * images * height * width * (channels + features)
-  narrow = training and fewer >= 32 and tile_bytes <= CACHE_BYTES
-  if not narrow and (fewer < 128 or more < 256):
+  if _count_products(shape, kernel_shape) < products:
     return None
 
   def cost(transform):
@@ -168,9 +163,8 @@ def choose_transform(
   return min(winograd.F4, winograd.F2, key=cost)
 
 
-def _is_small(shape, kernel_shape) -> bool:
-  """Whether XLA's convolution is good enough, as it is soon over."""
-  return math.prod(shape[:3]) * math.prod(kernel_shape) < FEW_PRODUCTS
+def _count_products(shape, kernel_shape) -> int:
+  return math.prod(shape[:3]) * math.prod(kernel_shape)
 
 
 def strip_gradient(x: jax.Array, gradient: jax.Array, side: int) -> jax.Array:
