@@ -28,12 +28,16 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 from pathlib import Path
 
 import gcs_server
+import hypothesis
 import jax
 import pytest
 import saved_run
 
 from vggjax import startup
 
+# How long a case takes is the machine's affair.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 gc.set_threshold(startup.OBJECTS, 20, 20)
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

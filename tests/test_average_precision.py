@@ -88,7 +88,7 @@ def test_all_points_by_hand():
   ),
   st.integers(0, 100),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_equals_the_definitions(points, targets, seed):
   known = [t for t in targets if t]
   found = average_precision(*shuffled(targets, seed), points=points)
@@ -116,7 +116,7 @@ def ties(seed, images, levels):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(1, 70))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_is_at_least_scikit_learns(seed, images, levels):
   """Whose precision is not made monotone; both see ties together."""
   scores, targets = ties(seed, images, levels)
@@ -130,7 +130,7 @@ def test_is_at_least_scikit_learns(seed, images, levels):
   st.integers(1, 4),
   st.integers(0, 100),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_equals_scikit_learn_where_precision_falls(gaps, copies, seed):
   """Behind each hit more negatives than behind the one before, none before
   the first; some copies of each image, of equal score."""
@@ -165,7 +165,7 @@ def test_ties_enter_together(points):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 30), st.integers(1, 5))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_order_helps(seed, images, levels):
   scores, targets = ties(seed, images, levels)
   order = np.random.default_rng(seed).permutation(images)
@@ -306,7 +306,7 @@ def test_recall_by_hand():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(2, 9))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_recall_equals_scikit_learn(seed, images, classes):
   random = np.random.default_rng(seed)
   scores = random.normal(size=(images, classes)).astype(np.float32)

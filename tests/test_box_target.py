@@ -66,7 +66,7 @@ def as_fractions(box, size):
   return np.divide(edges, (width, height, width, height))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_the_target_bounds_the_pixels_of_the_box(data):
   size = data.draw(st.integers(12, 60)), data.draw(st.integers(12, 60))
@@ -91,7 +91,7 @@ def test_the_target_bounds_the_pixels_of_the_box(data):
   np.testing.assert_allclose(target[2:] * CROP, sides, atol=2e-3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_the_box_shown_most_is_taken_and_weighted(data):
   """Without rescaling the pixels of each channel can be counted."""

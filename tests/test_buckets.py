@@ -65,7 +65,7 @@ def make_images(shapes, seed=0):
   st.sampled_from([0, 2, 6]),
   st.randoms(use_true_random=False),
 )
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_every_image_in_its_place(items, num_devices, batch_size, random):
   """Two scales, any order, batches that do not come out even."""
   shapes = [

@@ -159,9 +159,7 @@ def test_deep_nesting(tmp_path):
       caffe.read(write(tmp_path, data))
 
 
-@settings(
-  deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
   head=st.sampled_from([b"", b"\x0a", b"\x12", TAG]),
   data=st.binary(max_size=300),
@@ -185,7 +183,6 @@ def hollow():
 
 @settings(
   max_examples=300,
-  deadline=None,
   suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
 @given(st.integers(0, 15), st.integers(0, 7), st.integers(0, 7))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_windows(top, left, other):
   maps = random_images(2, 31, 23)
   found = windows(

@@ -48,7 +48,7 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(sorted(configuration.defaults())), VALUES)
 @example("learning_rate", "nan")
 @example("weight_decay", "inf")
@@ -60,7 +60,7 @@ def test_any_value_of_any_key(key, value):
   overrides.check(f"{key}={value}".encode("utf-8", "surrogatepass"))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=200))
 def test_any_text_as_a_table_or_an_annotation(text):
   data = text.encode("utf-8", "surrogatepass")

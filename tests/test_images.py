@@ -103,7 +103,7 @@ def test_decode_refuses_other_files(tmp_path):
     images.decode(tmp_path)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 60))
 def test_rescale_equals_the_dense_matrices(height, width, smallest):
   image = picture(height, width, seed=height * width)

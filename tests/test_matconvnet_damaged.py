@@ -81,7 +81,7 @@ EDITS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(edits=EDITS)
 def test_edited_files_are_read_or_refused(tmp_path_factory, whole_file, edits):
   """By the reader itself: the net around it catches nothing here."""

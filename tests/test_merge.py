@@ -54,7 +54,7 @@ random_boxes = st.lists(
 
 
 @given(random_boxes, st.sampled_from([0.0, 0.3, 0.6, 1.0, 3.0]), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_equal_to_a_plain_loop(boxes, threshold, data):
   confidences = data.draw(
     st.lists(st.floats(0, 1), min_size=len(boxes), max_size=len(boxes))
@@ -110,7 +110,7 @@ def test_one_box_stays_and_the_arguments_are_not_changed():
 
 
 @given(random_boxes, st.sampled_from([0.2, 0.6, 2.0]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_nothing_left_matches_and_confidence_is_kept(boxes, threshold):
   confidences = np.linspace(0.1, 1, len(boxes))
   found, sums = greedy_merge(np.array(boxes), confidences, threshold)

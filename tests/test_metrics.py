@@ -24,7 +24,7 @@ def naive_wrong(posteriors, label, k):
   st.integers(1, 5),
   st.integers(2, 50),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_equals_a_loop(seed, images, classes, k, levels):
   random = np.random.default_rng(seed)
   # Few levels, so that there are ties.

@@ -196,7 +196,7 @@ side = st.integers(32, 64)
 
 @pytest.mark.parametrize("grid", [1, 2, 3, 5])
 @given(sizes=st.tuples(*[st.tuples(side, side)] * 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_cut_crops_of_padded_images(grid, sizes):
   """255 stands outside the images and nowhere else."""
   random = np.random.default_rng(sizes[0][0])

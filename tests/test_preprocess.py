@@ -93,7 +93,7 @@ def test_decode_refuses_broken_files():
       decode(encoded)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 80))
 def test_rescale_equals_dense_matrices_and_pillow(height, width, smallest):
   image = picture(height, width, seed=height * width)
@@ -110,7 +110,7 @@ def test_rescale_equals_dense_matrices_and_pillow(height, width, smallest):
   np.testing.assert_array_equal(rounded, np.rint(rescaled).clip(0, 255))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_window_equals_rescaling_then_cropping(data):
   height, width = data.draw(st.integers(1, 150)), data.draw(st.integers(1, 150))

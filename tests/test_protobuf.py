@@ -5,7 +5,7 @@ import mmap
 import caffe_files
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vggjax.errors import InputError
@@ -49,7 +49,6 @@ def assert_same_blob(found, blob):
     np.testing.assert_array_equal(np.concatenate(parts), wanted)
 
 
-@settings(deadline=None)
 @given(pieces=st.lists(st.tuples(st.booleans(), BLOBS), max_size=5))
 def test_messages_in_pieces(pieces):
   """Bytes one after another are one message; packed numbers and single ones."""
@@ -61,7 +60,6 @@ def test_messages_in_pieces(pieces):
   assert_same_blob(protobuf.parse(data, BLOB), wanted)
 
 
-@settings(deadline=None)
 @given(
   packed=st.booleans(),
   name=st.text(max_size=30),
@@ -107,7 +105,6 @@ def test_floats_are_views(tmp_path, packed, count):
   assert np.shares_memory(found.view(np.uint8) if packed else found, inside)
 
 
-@settings(deadline=None)
 @given(data=st.binary(max_size=60))
 def test_any_bytes(data):
   """What both accept they read alike; ours refuses more."""

@@ -30,7 +30,7 @@ class TestSizes:
 
   @pytest.mark.parametrize("pool", ["ceil", "floor"])
   @given(data=st.data())
-  @settings(max_examples=12, deadline=None)
+  @settings(max_examples=12)
   def test_padding_has_no_effect(self, pool, data):
     network = data.draw(st.sampled_from(["A-LRN", "C"]))
     side = st.tuples(*(st.integers(32, s) for s in self.padded_size))

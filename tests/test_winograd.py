@@ -55,7 +55,7 @@ def assert_near(found, wanted, tolerance):
 
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("name", TRANSFORMS)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
   height=st.integers(1, 11),
   width=st.integers(1, 11),
