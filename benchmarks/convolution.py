@@ -1,6 +1,7 @@
 """Convolutions of net D on CPUs, forward and backward, against PyTorch's.
 
   python -m benchmarks.convolution [--images=8] [--rounds=3] [--width=1]
+      [--crop_size=224]
 
 Layer by layer, in float32, without bias: XLA's own, as JAX compiles it; ours,
 which chooses the way that suits the layer, compiled as our programs are; and
@@ -17,13 +18,12 @@ from benchmarks import _harness
 from vggjax import huge_pages, parallel
 from vggjax.models import convolution, vgg
 
-CROP_SIZE = 224
 PASSES = "forward", "input gradient", "kernel gradient"
 
 
-def layer_shapes(width):
+def layer_shapes(width, crop_size):
   """(name, side, kernel's side, C, K) of each convolution of net D."""
-  side, channels, found = CROP_SIZE, 3, []
+  side, channels, found = crop_size, 3, []
   for layer in vgg.block_layers("D"):
     if layer.kind == "pool":
       side //= 2
@@ -120,10 +120,11 @@ def main():
   parser.add_argument("--images", type=int, default=8)
   parser.add_argument("--rounds", type=int, default=3)
   parser.add_argument("--width", type=float, default=1.0)
+  parser.add_argument("--crop_size", type=int, default=224)
   options = parser.parse_args()
   totals = dict.fromkeys(("XLA", "ours", "torch"), 0.0)
   measured = {}
-  for name, *shape in layer_shapes(options.width):
+  for name, *shape in layer_shapes(options.width, options.crop_size):
     key = tuple(shape)
     if key not in measured:
       measured[key] = list(

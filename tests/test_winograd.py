@@ -84,7 +84,7 @@ def test_strips_give_the_plain_sums_each_in_its_place(monkeypatch, name):
   shape, tiles, counts = STRIPS[name]
   case = make_case(*shape, 3, 2)
   monkeypatch.setattr(winograd, "STRIP_BYTES", tiles * 4 * 36 * (3 + 2))
-  assert winograd._Strips.of(shape, (3, 2), winograd.F4).counts == counts
+  assert winograd._strips(shape, (3, 2), winograd.F4).counts == counts
   found = jax.jit(by_tiles, static_argnums=3)(*case, winograd.F4)
   jax.clear_caches()
   for array, wanted in zip(found, plain(*case), strict=True):
@@ -93,18 +93,10 @@ def test_strips_give_the_plain_sums_each_in_its_place(monkeypatch, name):
 
 def test_a_strip_is_no_smaller_than_the_kernel():
   """Else most of the time would go into reading the kernel's tiles again."""
-  strips = winograd._Strips.of((32, 14, 14), (512, 512), winograd.F4)
+  strips = winograd._strips((32, 14, 14), (512, 512), winograd.F4)
   tiles = strips.size[0] * 16
   assert strips.counts[0] > 1
   assert 36 * tiles * (512 + 512) >= 0.9 * 36 * 512 * 512
-
-
-@pytest.mark.parametrize(
-  ("number", "most", "size"),
-  [(5, 9, 5), (56, 14, 14), (53, 7, 6), (25, 10, 5), (13, 1, 1), (7, 4, 4)],
-)
-def test_pieces_leave_little_over(number, most, size):
-  assert winograd._equal_share(number, most) == size
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)

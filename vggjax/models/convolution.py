@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from vggjax.models import winograd
+from vggjax.models.strips import Strips
 
 # Bytes of a strip's windows in the kernel's gradient: few enough for the cache.
 STRIP_BYTES = 2**22
@@ -182,47 +183,28 @@ def strip_gradient(x: jax.Array, gradient: jax.Array, side: int) -> jax.Array:
   Returns:
     [side, side, C, K].
   """
-  images, height, width, channels = x.shape
+  width, channels = x.shape[2:]
   features = gradient.shape[-1]
-  margin = side // 2
   row_bytes = x.dtype.itemsize * width * (side**2 * channels + features)
-  most = max(1, STRIP_BYTES // row_bytes)
-  rows = _largest_divisor(height, most)
-  # Of images, where all their rows are no more than that.
-  count = _largest_divisor(images, max(1, most // height))
-  x = jnp.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
+  strips = Strips.of(x.shape, STRIP_BYTES // row_bytes)
+  _, height, _ = strips.size
 
-  def add(total, index):
-    first = index // (height // rows) * count
-    top = index % (height // rows) * rows
-    strip = jax.lax.dynamic_slice(
-      x,
-      (first, top, 0, 0),
-      (count, rows + side - 1, width + side - 1, channels),
-    )
+  def product(arrays, index):
+    x, gradient = arrays
+    strip = strips.cut(x, index, margin=side // 2)
     windows = jnp.concatenate(
       [
-        strip[:, i : i + rows, j : j + width]
+        strip[:, i : i + height, j : j + width]
         for i in range(side)
         for j in range(side)
       ],
       axis=-1,
     )
-    part = jax.lax.dynamic_slice(
-      gradient, (first, top, 0, 0), (count, rows, width, features)
-    )
-    return total + jax.lax.dot_general(
-      part.reshape(-1, features),
+    return jax.lax.dot_general(
+      strips.cut(gradient, index).reshape(-1, features),
       windows.reshape(-1, side**2 * channels),
       (((0,), (0,)), ((), ())),
-    ), None
+    )
 
-  zeros = jnp.zeros((features, side**2 * channels), x.dtype)
-  strips = jnp.arange(images // count * (height // rows))
-  total, _ = jax.lax.scan(add, zeros, strips)
+  total = strips.sum(product, (x, gradient))
   return total.T.reshape(side, side, channels, features)
-
-
-def _largest_divisor(number: int, most: int) -> int:
-  """The largest divisor of a number that is at most so much."""
-  return next(n for n in range(min(number, most), 0, -1) if number % n == 0)

@@ -10,11 +10,13 @@ used up strip by strip, so that they stay in the cache.
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from vggjax.models.strips import Strips, materialize
 
 Matrix = tuple[tuple[float, ...], ...]
 
@@ -132,7 +134,7 @@ def kernel_gradient(x: jax.Array, gradient: jax.Array, transform: Transform):
     [3, 3, C, K].
   """
   channels = x.shape[-1], gradient.shape[-1]
-  strips = _Strips.of(x.shape, channels, transform)
+  strips = _strips(x.shape, channels, transform)
 
   def products(arrays, index):
     x, gradient = arrays
@@ -140,131 +142,35 @@ def kernel_gradient(x: jax.Array, gradient: jax.Array, transform: Transform):
     results = _result_tiles(strips.cut(gradient, index), transform)
     return jnp.einsum("etc,etk->eck", data, results)
 
-  tiles = _materialize(strips.sum((x, gradient), products))
+  tiles = materialize(strips.sum(products, (x, gradient)))
   kernel = jnp.tensordot(_on_both_sides(transform.kernel).T, tiles, 1)
   return kernel.reshape(3, 3, *channels)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Strips:
-  """A batch in pieces of equal size, the last filled up with zeros.
+def _strips(
+  shape: tuple[int, ...], channels: tuple[int, int], transform: Transform
+) -> Strips:
+  """Strips whose tiles stay in the cache.
 
-  Attributes:
-    shape: of the batch, [N, H, W].
-    size: of a strip, [images, rows, columns]: rows of one image or whole
-      images, whole tiles.
-    counts: strips along N and along H.
+  Args:
+    shape: of the images, [N, H, W, ...].
+    channels: of the tiles and of what becomes of them.
+    transform: F2 or F4.
   """
-
-  shape: tuple[int, int, int]
-  size: tuple[int, int, int]
-  counts: tuple[int, int]
-
-  @classmethod
-  def of(cls, shape, channels: tuple[int, int], transform: Transform):
-    """Strips whose tiles stay in the cache, of an input [N, H, W, ...].
-
-    Args:
-      channels: of the tiles and of what becomes of them.
-    """
-    images, height, width = shape[:3]
-    down, across = transform.count(height), transform.count(width)
+  tiles = max(
+    STRIP_BYTES // (4 * transform.inputs**2 * sum(channels)),
     # The kernel's tiles, read for each strip, should not take longer.
-    tiles = max(
-      STRIP_BYTES // (4 * transform.inputs**2 * sum(channels)),
-      math.prod(channels) // sum(channels),
-    )
-    rows = max(1, tiles // across)
-    if rows < down:
-      count, rows = 1, _equal_share(down, rows)
-    else:
-      count, rows = _equal_share(images, rows // down), down
-    m = transform.outputs
-    return cls(
-      (images, height, width),
-      (count, m * rows, m * across),
-      (-(-images // count), -(-down // rows)),
-    )
-
-  def cut(self, x: jax.Array, index, margin: int = 0) -> jax.Array:
-    """Strip `index` of x, [N, H, W, C], with a margin of what is around it."""
-    low = np.array((0, margin, margin, 0))
-    counts = np.array((*self.counts, 1, 1))
-    inner = np.array((*self.size, x.shape[-1]))
-    starts = (
-      index // self.counts[1] * self.size[0],
-      index % self.counts[1] * self.size[1] - margin,
-      -margin,
-      0,
-    )
-    # What lies inside of x; only this is copied, not x with zeros around it.
-    inside = np.minimum(inner + 2 * low, x.shape)
-    firsts = [
-      jnp.clip(start, 0, side - part)
-      for start, side, part in zip(starts, x.shape, inside, strict=True)
-    ]
-    strip = jax.lax.dynamic_slice(x, firsts, inside)
-    high = counts * inner + low - np.array(x.shape)
-    strip = jnp.pad(strip, np.stack([low, high], 1))
-    offsets = [
-      start - first + before
-      for start, first, before in zip(starts, firsts, low, strict=True)
-    ]
-    return _materialize(jax.lax.dynamic_slice(strip, offsets, inner + 2 * low))
-
-  def join(self, x: jax.Array, function: Callable) -> jax.Array:
-    """The results of all strips, [*size, K] each, as [N, H, W, K]."""
-    count = math.prod(self.counts)
-    # A loop of one turn would keep its index from being known.
-    if count == 1:
-      strips = function(x, 0)
-    else:
-      kind = jax.eval_shape(function, x, 0)
-      x, strips = _with_zeros(x, (count, *kind.shape))
-      strips = jax.lax.fori_loop(
-        0, count, lambda i, strips: strips.at[i].set(function(x, i)), strips
-      )
-    images, rows, columns = self.size
-    # There are several along H only where each is of one image.
-    joined = strips.reshape(
-      self.counts[0] * images, self.counts[1] * rows, columns, -1
-    )
-    # Of this shape in memory, so that what follows may be done in its place.
-    return _materialize(joined[tuple(slice(side) for side in self.shape)])
-
-  def sum(self, x, function: Callable) -> jax.Array:
-    """The sum of the results of all strips."""
-    count = math.prod(self.counts)
-    if count == 1:
-      return function(x, 0)
-    x, zeros = _with_zeros(x, jax.eval_shape(function, x, 0).shape)
-    return jax.lax.fori_loop(
-      0, count, lambda index, total: total + function(x, index), zeros
-    )
-
-
-def _with_zeros(x, shape: tuple[int, ...]):
-  """x, and zeros that take memory only once x is there."""
-  x, zero = jax.lax.optimization_barrier((x, jnp.zeros(())))
-  return x, jnp.broadcast_to(zero, shape)
-
-
-def _equal_share(number: int, most: int) -> int:
-  """The size of pieces of a number, at most so much, that fit it best.
-
-  As large as most allows, but down to half of it where that leaves less over.
-  """
-  if number <= most:
-    return number
-  sizes = range(-(-most // 2), most + 1)
-  return min(sizes, key=lambda size: (-number % size, -size))
+    math.prod(channels) // sum(channels),
+  )
+  most = tiles // transform.count(shape[2])
+  return Strips.of(shape, most, tile=transform.outputs)
 
 
 def _kernel_tiles(kernel: jax.Array, matrix: Matrix) -> jax.Array:
   """(G g G^T)^T of the kernel [3, 3, C, K], G the matrix: [r^2, C, K]."""
   channels = kernel.shape[2:]
   tiles = _on_both_sides(matrix) @ kernel.reshape(9, -1)
-  return _materialize(tiles).reshape(-1, *channels)
+  return materialize(tiles).reshape(-1, *channels)
 
 
 def _data_tiles(x: jax.Array, transform: Transform) -> jax.Array:
@@ -311,13 +217,13 @@ def _sum_channels(
     [N, H, W, the other channels].
   """
   r = transform.inputs
-  strips = _Strips.of(x.shape, kernels.shape[1:], transform)
+  strips = _strips(x.shape, kernels.shape[1:], transform)
   images, height, width = strips.size
   down, across = transform.count(height), transform.count(width)
 
   def result(x, index):
     data = _data_tiles(strips.cut(x, index, margin=1), transform)
-    tiles = _materialize(jnp.einsum(products, data, kernels))
+    tiles = materialize(jnp.einsum(products, data, kernels))
     # Across a tile, down a tile, images, tiles down, tiles across, channels.
     tiles = tiles.reshape(r, r, images, down, across, -1)
     columns = _apply(transform.result, list(tiles))
@@ -326,7 +232,7 @@ def _sum_channels(
     y = _apply(transform.result, rows, keep=False)
     return y.transpose(2, 3, 0, 4, 1, 5).reshape(images, height, width, -1)
 
-  return strips.join(x, result)
+  return strips.join(result, x)
 
 
 def _apply(
@@ -342,15 +248,10 @@ def _apply(
     ]
     sums.append(functools.reduce(jnp.add, terms))
   stacked = jnp.stack(sums)
-  return _materialize(stacked) if keep else stacked
+  return materialize(stacked) if keep else stacked
 
 
 def _on_both_sides(matrix: Matrix) -> np.ndarray:
   """What maps g to (G g G^T)^T, G the matrix, both as vectors."""
   turned = np.einsum("ip,jq->jipq", matrix, matrix)
   return turned.reshape(len(matrix) ** 2, -1).astype(np.float32)
-
-
-def _materialize(array: jax.Array) -> jax.Array:
-  """Keeps XLA from computing the array again for each of its uses."""
-  return jax.lax.optimization_barrier(array)
